@@ -1,0 +1,39 @@
+"""``statspout check``: what would run, and whether the engine is there, without running it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+
+from statspout.config import configure
+from statspout.daemon import Daemon
+from statspout.errors import SourceError
+from statspout.options import settings_of
+from statspout.repository import Repository
+
+
+def check(arguments: Sequence[str]) -> int:
+    """Print a line for each part; 1 when the engine does not answer. A wrong setting is a ConfigError as ever."""
+    config = configure(arguments, os.environ)
+    daemon = Daemon(config.settings, config.repositories)
+    print(f"interval      {config.settings.interval:g} s")
+    for repository in config.repositories:
+        print(f"repository    {repository.name}: {described(repository)}")
+    for name, reason in sorted(config.registry.broken.items()):
+        print(f"unusable      {name}: {reason}")
+    try:
+        print(f"engine        {asyncio.run(daemon.look())}")
+    except SourceError as error:
+        print(f"engine        {error}")
+        return 1
+    return 0
+
+
+def described(repository: Repository) -> str:
+    """The repository's settings; secrets as ``***``."""
+    shown = []
+    for setting in settings_of(type(repository), repository.name):
+        value = getattr(repository, setting.field)
+        shown.append(f"{setting.name}={'***' if setting.secret and value else value}")
+    return " ".join(shown) or "no settings"

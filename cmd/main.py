@@ -1,0 +1,77 @@
+"""The program ``statspout``: reads the command line, and runs the daemon or one of the small commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from statspout import __version__
+from statspout.errors import ConfigError
+
+USAGE = """\
+Usage: statspout [COMMAND] [OPTIONS]
+
+What your containers use, routed to the database you already have.
+
+Commands:
+  (none)         collect until SIGTERM or SIGINT
+  check          check the settings, the engine and the repositories' options, and end
+  repositories   list the repositories that can be selected
+
+  --help, -h     this text            --version      the version
+
+Every option --a.b is also the environment variable STATSPOUT_A_B; the option goes first.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 1 when a command found trouble, 2 when a setting is wrong."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments)
+    except ConfigError as error:
+        print(f"statspout: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of our output has gone; nothing more is to be said, not even by the interpreter at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if {"--help", "-h", "-help"} & set(arguments):
+        return _help(arguments)
+    if {"--version", "-version"} & set(arguments):
+        print(f"statspout {__version__}")
+        return 0
+    command = arguments.pop(0) if arguments and not arguments[0].startswith("-") else ""
+    if command == "check":
+        from statspout.cmd.check import check
+
+        return check(arguments)
+    if command == "repositories":
+        from statspout.cmd.repositories import repositories
+
+        return repositories(arguments)
+    if command:
+        raise ConfigError(f"there is no command {command!r}: check, repositories, or none, is right")
+    return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
+    from statspout.config import configure
+    from statspout.daemon import run_daemon
+
+    config = configure(arguments, os.environ)
+    return run_daemon(config.settings, config.repositories)
+
+
+def _help(arguments: list[str]) -> int:
+    from statspout.config import help_app
+
+    print(USAGE)
+    help_app(arguments, os.environ).help_print([])
+    return 0

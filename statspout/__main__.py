@@ -1,0 +1,7 @@
+"""``python -m statspout``."""
+
+import sys
+
+from statspout.cmd.main import main
+
+sys.exit(main())

@@ -1,0 +1,204 @@
+"""Start, run, stop: the daemon as a story read from top to bottom."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from typing import Any
+
+from statspout import __version__
+from statspout.delivery.delivery import Delivery
+from statspout.errors import ConfigError
+from statspout.health import Health
+from statspout.logs import setup
+from statspout.repository import LiveRepository, Repository
+from statspout.router import Router, route_to
+from statspout.settings import Settings
+from statspout.sources.engine.client import EngineClient, api_override, tcp_address, unix_address
+from statspout.sources.engine.source import EngineSource
+from statspout.telemetry import Telemetry
+from statspout.web.server import WebServer
+
+log = logging.getLogger("statspout")
+
+DRAIN = 10.0
+"""Seconds after a signal by which everything has ended; undelivered samples are counted as lost then."""
+
+_WEB_STOP = 2.0
+_SOURCE_PAUSE = 5.0
+
+
+class Daemon:
+    """One engine's containers, routed to ``repositories``. ConfigError when a setting is wrong."""
+
+    def __init__(self, settings: Settings, repositories: Sequence[Repository]) -> None:
+        self.settings = settings
+        self.telemetry = Telemetry()
+        self._engine = ExitStack()
+        self.router = Router([route_to(repository) for repository in repositories])
+        self.health = Health(self.telemetry, self.router.routes, settings.interval)
+        self.web = WebServer()
+        self._client = EngineClient(self._address(), api_override())
+        self._source = EngineSource(
+            self._client,
+            self.telemetry,
+            interval=settings.interval,
+            daemons=settings.daemons,
+            ignore=settings.ignore,
+            host=settings.host_name,
+        )
+        if settings.once and not any(isinstance(route, Delivery) for route in self.router.routes):
+            raise ConfigError(
+                "--once: a repository that stores is needed, such as stdout: live values end with the program"
+            )
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Run until ``stop`` is set, or until nobody wants more; returns the exit code."""
+        async with self._serving():
+            if self.settings.once:
+                return await _first_of(self._once(), stop)
+            source = asyncio.create_task(self._collect())
+            try:
+                await _first_of(self._wanted(), stop)
+            finally:
+                source.cancel()
+                await asyncio.gather(source, return_exceptions=True)
+            log.info("stopping: what is queued is delivered first")
+        return 0
+
+    async def look(self) -> str:
+        """Who the engine is and how many containers run, or SourceError."""
+        with self._engine:
+            engine = await self._client.negotiate()
+            running = await self._client.list_running()
+        self._client.close()
+        spoken = "unknown" if engine.api is None else "{}.{}".format(*engine.api)
+        return f"{self._client.address}: version {engine.version}, API {spoken}, {len(running)} running containers"
+
+    @asynccontextmanager
+    async def _serving(self) -> AsyncIterator[None]:
+        """Everything behind the router: up before the first sample, down after the last."""
+        with self._engine:
+            self._mount()
+            try:
+                for route in self.router.routes:
+                    route.start()
+                await self.web.start()
+                self._say_what_runs()
+                yield
+            finally:
+                patience = DRAIN - _WEB_STOP
+                await asyncio.gather(*(route.stop(patience) for route in self.router.routes))
+                await self.web.stop()
+
+    def _mount(self) -> None:
+        for route in self.router.routes:
+            repository = route.repository
+            if isinstance(repository, LiveRepository):
+                repository.interval = self.settings.interval
+                setting = f"{repository.name}.address"
+                self.web.mount(repository.address, repository.routes(), setting, repository.name)
+        if self.settings.health_address:
+            self.web.mount(self.settings.health_address, self.health.routes(), "health.address", "health")
+
+    async def _collect(self) -> None:
+        """Run the source for ever; should it fail in a way it does not know itself, say so and run it again."""
+        while True:
+            try:
+                await self._source.run(self.router)
+            except Exception:
+                log.exception("the source failed; it starts anew")
+            await asyncio.sleep(_SOURCE_PAUSE)
+
+    async def _once(self) -> int:
+        began = time.monotonic()
+        try:
+            count = await self._source.once(self.router)
+        except TimeoutError:
+            log.error("engine %s did not list its containers within 10 s", self._client.address)
+            return 1
+        if not count:
+            log.warning("engine %s: no running container gave a sample", self._client.address)
+        log.info("%d samples in %.1f s", count, time.monotonic() - began)
+        return 0
+
+    async def _wanted(self) -> int:
+        """Return when every repository is closed for good."""
+        for route in self.router.routes:
+            await (route.finished.wait() if isinstance(route, Delivery) else asyncio.Event().wait())
+        return 0
+
+    def _address(self) -> Any:
+        if self.settings.demo:
+            return unix_address(self._engine.enter_context(_simulated()), "demo")
+        if self.settings.mode == "http":
+            return tcp_address(self.settings.http_address, "http.address")
+        return unix_address(self.settings.socket_path, "socket.path")
+
+    def _say_what_runs(self) -> None:
+        names = ", ".join(route.repository.name for route in self.router.routes)
+        engine = "the simulated engine" if self.settings.demo else f"engine {self._client.address}"
+        every = "once" if self.settings.once else f"every {self.settings.interval:g} s"
+        log.info("statspout %s: %s from %s to %s", __version__, every, engine, names)
+        for setting, host, port in self.web.bound:
+            log.info("%s: http://%s:%d", setting, host, port)
+
+
+@contextmanager
+def _simulated() -> Iterator[str]:
+    from statspout.testing import demo_engine
+
+    with demo_engine() as engine:
+        yield engine.socket_path
+
+
+async def _first_of(work: Any, stop: asyncio.Event) -> int:
+    """The exit code of ``work``, or 0 when ``stop`` is set before it ends."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not working.done():
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        return 0
+    return int(working.result())
+
+
+async def serve(repositories: Sequence[Repository], *, stop: asyncio.Event | None = None, **settings: Any) -> None:
+    """Collect inside an application's own loop until ``stop`` is set or the task is cancelled.
+
+    ``settings`` are the fields of :class:`statspout.settings.Settings`, such as ``interval=1``.
+    """
+    await Daemon(Settings(**settings), repositories).run(stop or asyncio.Event())
+
+
+def run(repositories: Sequence[Repository], **settings: Any) -> int:
+    """Collect until SIGTERM or SIGINT, deliver what is queued, return the exit code. ``settings`` are as for serve."""
+    return run_daemon(Settings(**settings), repositories)
+
+
+def run_daemon(settings: Settings, repositories: Sequence[Repository]) -> int:
+    """Run the program: logs on stderr, the first signal drains, the second ends it at once."""
+    setup(settings.log_level)
+    return asyncio.run(_run_with_signals(settings, repositories))
+
+
+async def _run_with_signals(settings: Settings, repositories: Sequence[Repository]) -> int:
+    stop = asyncio.Event()
+
+    def signalled(number: int) -> None:
+        if stop.is_set():
+            log.warning("%s again: ending at once", signal.Signals(number).name)
+            os._exit(128 + number)
+        log.info("%s", signal.Signals(number).name)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled, number)
+    return await Daemon(settings, repositories).run(stop)

@@ -1,0 +1,1 @@
+"""Safely, in order, to each repository: queue, batch, retry."""

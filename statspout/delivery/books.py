@@ -1,0 +1,34 @@
+"""The account of one repository: what became of every sample it was to get."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Books:
+    """Samples since the start: collected = filtered + delivered + queued + dropped, at any moment.
+
+    ``queued`` includes the batch in flight. ``dropped`` is by reason: ``overflow`` (the queue was full), ``rejected``
+    (the destination will never take it), ``gone`` (of a container that was cleared), ``closed`` (it is closed),
+    ``error`` (a live repository failed), ``shutdown`` (undelivered when the program had to end).
+    """
+
+    collected: int = 0
+    filtered: int = 0
+    delivered: int = 0
+    queued: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    failures: int = 0
+    """Pushes, opens and clears that failed; the samples of a failed push are retried, not lost."""
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """``count`` samples are lost for ``reason``."""
+        if count:
+            self.dropped[reason] += count
+
+    @property
+    def balanced(self) -> bool:
+        """Whether nothing is unaccounted for."""
+        return self.collected == self.filtered + self.delivered + self.queued + self.dropped.total()

@@ -1,0 +1,238 @@
+"""One repository's way from the router: queue, batch, push, retry. Nothing of it is shared with another's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from statspout.delivery.backoff import Backoff
+from statspout.delivery.books import Books
+from statspout.delivery.queue import Queue
+from statspout.delivery.worker import Worker
+from statspout.errors import Closed, Rejected, RepositoryError, RetryAfter
+from statspout.logs import Limited
+from statspout.repository import Repository
+from statspout.sample import Container, Sample
+
+log = logging.getLogger("statspout.delivery")
+
+QUEUE_LIMIT = 50_000
+"""Samples: 40 minutes of 100 containers at 5 s."""
+
+_DRAINING_PAUSE = 0.5
+_CLOSE_PATIENCE = 2.0
+
+
+class Delivery:
+    """Takes samples without waiting, and hands them to ``repository`` in batches, oldest first, until they are stored.
+
+    A failed push is retried with back-off; the queue drops its oldest when it is full; every loss is in ``books``.
+    """
+
+    def __init__(self, repository: Repository, *, limit: int = QUEUE_LIMIT, backoff: Backoff | None = None) -> None:
+        self.repository = repository
+        self.books = Books()
+        self.finished = asyncio.Event()
+        """Set when the destination is closed for good."""
+        self._queue = Queue(limit)
+        self._backoff = backoff or Backoff()
+        self._worker = Worker(repository.name)
+        self._most = repository.batch_size
+        self._open = False
+        self._stopping = False
+        self._wanted = asyncio.Event()
+        self._full = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._limited = Limited(log)
+        self._traced: set[str] = set()
+        self._clears = type(repository).clear is not Repository.clear
+
+    # the router's side
+
+    def put(self, sample: Sample) -> None:
+        """Queue one sample."""
+        books = self.books
+        books.collected += 1
+        if not isinstance(sample, self.repository.accepts):
+            books.filtered += 1
+            return
+        if self.finished.is_set():
+            books.drop("closed")
+            return
+        books.queued += 1
+        self._overflowed(self._queue.put(sample))
+        if not self._wanted.is_set():
+            self._idle.clear()
+            self._wanted.set()
+        if self._queue.samples >= self._most:
+            self._full.set()
+
+    def clear(self, container: Container) -> None:
+        """Queue the word that this container is gone, where the repository has use for it."""
+        if self._clears and not self.finished.is_set():
+            self._queue.put_clear(container)
+            self._idle.clear()
+            self._wanted.set()
+
+    # the daemon's side
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._idle.set()
+        self._task = asyncio.create_task(self._run(), name=f"delivery {self.repository.name}")
+
+    async def stop(self, patience: float) -> None:
+        """Deliver what is queued, for ``patience`` seconds at most, and close. What is left then is counted as lost."""
+        self._stopping = True
+        self._full.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._idle.wait()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self.books.queued:
+            log.warning("%s: %d samples were not delivered before the end", self.repository.name, self.books.queued)
+        self._lose_all("shutdown")
+        await self._close(min(patience, _CLOSE_PATIENCE))
+        self._worker.stop()
+
+    # delivering
+
+    async def _run(self) -> None:
+        while not self.finished.is_set():
+            if not self._open and not await self._opened():
+                continue
+            if not self._queue:
+                self._wanted.clear()
+                self._full.clear()
+                self._idle.set()
+            await self._wanted.wait()
+            await self._fill()
+            await self._deliver(self._queue.take(self._most))
+
+    async def _opened(self) -> bool:
+        try:
+            await self._worker.call(self.repository.open)
+        except Exception as error:  # noqa: BLE001 - foreign code: whatever it is, it is retried and counted
+            await self._failed("open", error)
+            return False
+        self._open = True
+        return True
+
+    async def _fill(self) -> None:
+        """Wait for a full batch, but not longer than the repository wants to."""
+        pause = self.repository.flush_interval
+        if pause and not self._stopping and self._queue.samples < self._most:
+            self._full.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._full.wait()
+
+    async def _deliver(self, head: Container | list[Sample]) -> None:
+        if isinstance(head, Container):
+            await self._clear(head)
+            return
+        if not head:
+            return
+        try:
+            await self._worker.call(self.repository.push, head)
+        except Rejected as error:
+            self._rejected(head, error)
+        except Exception as error:  # noqa: BLE001 - foreign code: whatever it is, the batch is kept and retried
+            self._put_back(head)
+            await self._failed("push", error)
+        except BaseException:
+            self._put_back(head)
+            raise
+        else:
+            self._stored(len(head))
+
+    async def _clear(self, container: Container) -> None:
+        try:
+            await self._worker.call(self.repository.clear, container)
+        except Exception as error:  # noqa: BLE001 - foreign code: it is counted; the container is gone all the same
+            self.books.failures += 1
+            self._tell("clear", error)
+
+    def _stored(self, count: int) -> None:
+        self.books.queued -= count
+        self.books.delivered += count
+        self._backoff.succeeded()
+        self._limited.reset(f"{self.repository.name} push")
+
+    def _rejected(self, batch: list[Sample], error: Rejected) -> None:
+        """Drop what will never be accepted. When it is unknown which, smaller batches find it out."""
+        self.books.failures += 1
+        bad = error.indices
+        if bad is None and len(batch) > 1:
+            self._put_back(batch)
+            self._most = (len(batch) + 1) // 2
+            return
+        self._most = self.repository.batch_size
+        dropped = [i for i in range(len(batch)) if bad is None or i in bad]
+        self.books.queued -= len(dropped)
+        self.books.drop("rejected", len(dropped))
+        self._limited.warning(
+            f"{self.repository.name} rejected", "%s: %d samples rejected: %s", self.repository.name, len(dropped), error
+        )
+        rest = [sample for i, sample in enumerate(batch) if i not in set(dropped)]
+        if error.rest == "stored":
+            self._stored(len(rest))
+        else:
+            self._put_back(rest)
+
+    async def _failed(self, what: str, error: Exception) -> None:
+        """Count and tell a failure, and wait before the next attempt, which begins with :meth:`Repository.open`."""
+        self.books.failures += 1
+        if isinstance(error, Closed):
+            self._finish(error)
+            return
+        pause = self._backoff.failed()
+        if isinstance(error, RetryAfter):
+            pause = max(pause, error.seconds)
+        else:
+            self._tell(what, error)
+        await self._close(_CLOSE_PATIENCE)
+        await asyncio.sleep(min(pause, _DRAINING_PAUSE) if self._stopping else pause)
+
+    def _finish(self, error: Closed) -> None:
+        log.info("%s: %s: it gets nothing more", self.repository.name, error)
+        self.finished.set()
+        self._lose_all("closed")
+        self._idle.set()
+
+    def _tell(self, what: str, error: Exception) -> None:
+        name = self.repository.name
+        if not isinstance(error, RepositoryError | OSError) and type(error).__name__ not in self._traced:
+            self._traced.add(type(error).__name__)
+            log.error("%s: %s failed: %s: %s", name, what, type(error).__name__, error, exc_info=error)
+            return
+        kept = f"; {self.books.queued} samples wait" if what != "clear" else ""
+        reason = str(error) or type(error).__name__
+        self._limited.warning(f"{name} {what}", "%s: %s failed: %s%s", name, what, reason, kept)
+
+    async def _close(self, patience: float) -> None:
+        self._open = False
+        try:
+            async with asyncio.timeout(patience):
+                await self._worker.call(self.repository.close)
+        except Exception as error:  # noqa: BLE001 - foreign code: there is nothing to lose in it any more
+            log.debug("%s: close failed: %s", self.repository.name, error)
+
+    def _put_back(self, batch: list[Sample]) -> None:
+        self._overflowed(self._queue.put_back(batch))
+
+    def _overflowed(self, dropped: int) -> None:
+        if dropped:
+            self.books.queued -= dropped
+            self.books.drop("overflow", dropped)
+            name = self.repository.name
+            self._limited.warning(f"{name} overflow", "%s: the queue is full: the oldest samples are dropped", name)
+
+    def _lose_all(self, reason: str) -> None:
+        self.books.drop(reason, self.books.queued)
+        self.books.queued = 0
+        self._queue = Queue(0)

@@ -1,0 +1,62 @@
+"""The way to a live repository: at once, on the loop."""
+
+from __future__ import annotations
+
+import logging
+
+from statspout.delivery.books import Books
+from statspout.errors import ConfigError
+from statspout.logs import Limited
+from statspout.repository import LiveRepository
+from statspout.sample import Container, Sample
+
+log = logging.getLogger("statspout.delivery")
+
+
+class Live:
+    """Hands each sample to a live repository as it comes. One that fails loses that sample, counted, no more."""
+
+    def __init__(self, repository: LiveRepository) -> None:
+        self.repository = repository
+        self.books = Books()
+        self._limited = Limited(log)
+
+    def put(self, sample: Sample) -> None:
+        """Show one sample."""
+        self.books.collected += 1
+        if not isinstance(sample, self.repository.accepts):
+            self.books.filtered += 1
+            return
+        try:
+            self.repository.push([sample])
+        except Exception as error:  # noqa: BLE001 - foreign code: one bad repository never hurts another
+            self.books.drop("error")
+            self._failed("push", error)
+        else:
+            self.books.delivered += 1
+
+    def clear(self, container: Container) -> None:
+        """Show this container no more."""
+        try:
+            self.repository.clear(container)
+        except Exception as error:  # noqa: BLE001 - foreign code: one bad repository never hurts another
+            self._failed("clear", error)
+
+    def start(self) -> None:
+        """Open the repository; a failure, before anything runs, is a ConfigError."""
+        try:
+            self.repository.open()
+        except Exception as error:
+            raise ConfigError(f"repository {self.repository.name}: {type(error).__name__}: {error}") from error
+
+    async def stop(self, patience: float) -> None:  # noqa: ARG002 - nothing here takes time
+        """Close the repository."""
+        try:
+            self.repository.close()
+        except Exception as error:  # noqa: BLE001 - foreign code: the others are still to be closed
+            self._failed("close", error)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        self.books.failures += 1
+        name = self.repository.name
+        self._limited.warning(f"{name} {what}", "%s: %s failed: %s: %s", name, what, type(error).__name__, error)

@@ -1,0 +1,137 @@
+"""How statspout itself is doing: /healthz, /readyz and /metrics at ``--health.address``."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from statspout.exposition import CONTENT_TYPE, Family, render
+from statspout.latest import STALE_AFTER
+from statspout.router import Route
+from statspout.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+
+
+class Health:
+    """The state of the daemon, for people, orchestrators and Prometheus. ``interval`` in seconds."""
+
+    def __init__(self, telemetry: Telemetry, routes: Sequence[Route], interval: float) -> None:
+        self._telemetry = telemetry
+        self._routes = routes
+        self._interval = interval
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """The Starlette routes."""
+        from starlette.responses import JSONResponse, Response
+        from starlette.routing import Route as HttpRoute
+
+        async def healthz(request: Request) -> Response:  # noqa: ARG001 - Starlette hands it over
+            return JSONResponse({"status": "ok", "uptime_seconds": self._uptime()})
+
+        async def readyz(request: Request) -> Response:  # noqa: ARG001 - Starlette hands it over
+            state = self.readiness()
+            return JSONResponse(state, 200 if state["ready"] else 503)
+
+        async def metrics(request: Request) -> Response:  # noqa: ARG001 - Starlette hands it over
+            return Response(render(self.families()), media_type=CONTENT_TYPE)
+
+        return [HttpRoute("/healthz", healthz), HttpRoute("/readyz", readyz), HttpRoute("/metrics", metrics)]
+
+    def readiness(self) -> dict[str, Any]:
+        """Whether samples come: ``ready``, the ``reason`` when not, and the age of the last one in seconds."""
+        telemetry = self._telemetry
+        age = None if telemetry.last_sample is None else time.monotonic() - telemetry.last_sample
+        reason = self._not_ready(age)
+        return {
+            "ready": reason is None,
+            "reason": reason,
+            "last_sample_age_seconds": age,
+            "engine_up": telemetry.engine_up,
+            "containers": telemetry.containers,
+            "queued": {route.repository.name: route.books.queued for route in self._routes},
+            "dropped": {route.repository.name: route.books.dropped.total() for route in self._routes},
+        }
+
+    def _not_ready(self, age: float | None) -> str | None:
+        telemetry = self._telemetry
+        if telemetry.listed is None:
+            return "the engine has not listed its containers yet"
+        if not telemetry.engine_up:
+            return "the engine does not answer"
+        if telemetry.containers and (age is None or age > STALE_AFTER * self._interval):
+            return f"no container gave a sample for {STALE_AFTER} intervals"
+        return None
+
+    def families(self) -> list[Family]:
+        """The metrics about statspout itself."""
+        return [*self._collection(), *self._delivery(), *self._process()]
+
+    def _collection(self) -> Iterator[Family]:
+        t = self._telemetry
+        yield _single("statspout_samples_total", "counter", "Container samples collected.", t.samples)
+        yield Family(
+            "statspout_errors_total",
+            "counter",
+            "Polls that gave no sample, by kind.",
+            [({"kind": kind}, count) for kind, count in sorted(t.errors.items())],
+        )
+        yield _single("statspout_containers", "gauge", "Containers that are sampled.", t.containers)
+        yield _single("statspout_engine_up", "gauge", "Whether the engine answers.", int(t.engine_up))
+        yield _single("statspout_polls_total", "counter", "Polls begun.", t.polls)
+        yield _single(
+            "statspout_ticks_skipped_total", "counter", "Due times passed by a poll under way.", t.skipped_ticks
+        )
+        yield _single(
+            "statspout_tick_lateness_seconds_total", "counter", "Seconds from due time to poll, summed.", t.late_seconds
+        )
+        yield _single(
+            "statspout_tick_lateness_seconds_max", "gauge", "The longest of these since the start.", t.late_max
+        )
+        if t.last_sample is not None:
+            age = time.monotonic() - t.last_sample
+            yield _single("statspout_last_sample_age_seconds", "gauge", "Seconds since the last sample.", age)
+
+    def _delivery(self) -> Iterator[Family]:
+        books = [({"repository": route.repository.name}, route.books) for route in self._routes]
+        for name, help_, attribute in (
+            ("collected", "Samples that the repository was to get.", "collected"),
+            ("filtered", "Samples of a kind that the repository does not take.", "filtered"),
+            ("delivered", "Samples stored.", "delivered"),
+            ("repository_failures", "Pushes, opens and clears that failed.", "failures"),
+        ):
+            values = [(labels, getattr(account, attribute)) for labels, account in books]
+            yield Family(f"statspout_{name}_total", "counter", help_, values)
+        queued = [(labels, account.queued) for labels, account in books]
+        yield Family("statspout_queue_samples", "gauge", "Samples queued, the batch in flight among them.", queued)
+        dropped = [
+            ({**labels, "reason": reason}, count)
+            for labels, account in books
+            for reason, count in sorted(account.dropped.items())
+        ]
+        yield Family("statspout_dropped_total", "counter", "Samples lost, by reason.", dropped)
+
+    def _process(self) -> Iterator[Family]:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        cpu = usage.ru_utime + usage.ru_stime
+        yield _single("process_cpu_seconds_total", "counter", "CPU time of statspout, user and system.", cpu)
+        yield _single("process_resident_memory_bytes", "gauge", "Resident memory of statspout.", resident_memory())
+        yield _single("statspout_uptime_seconds", "gauge", "Seconds since the start.", self._uptime())
+
+    def _uptime(self) -> float:
+        return time.monotonic() - self._telemetry.started
+
+
+def resident_memory() -> int:
+    """Bytes of this process that are in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def _single(name: str, kind: Any, help_: str, value: float) -> Family:
+    return Family(name, kind, help_, [({}, value)])

@@ -1,0 +1,88 @@
+"""Log lines on stderr, one line each, and no more of them than a person can use."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+
+PERIOD = 60.0
+"""Seconds in which one kind of trouble is told at most BURST times."""
+
+BURST = 3
+
+_SHORTEST_SECRET = 4
+"""Characters; to hide a shorter one would garble every line and tell it by that."""
+
+
+def setup(level: str) -> None:
+    """Send the lines of every statspout logger to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger("statspout")
+    root.handlers = [handler]
+    root.propagate = False
+    root.setLevel(level.upper())
+
+
+_secrets: set[str] = set()
+
+
+def hide(secret: str) -> None:
+    """Write ``***`` wherever ``secret`` would come into a log line, such as in an error of a database's client."""
+    if len(secret) >= _SHORTEST_SECRET:
+        _secrets.add(secret)
+
+
+class _OneLine(logging.Formatter):
+    """A record is one line, whatever is in its message. A traceback follows its line, indented."""
+
+    default_msec_format = "%s.%03d"
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        for secret in _secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
+        return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
+
+    def formatException(self, ei: object) -> str:  # noqa: N802 - the standard library's name
+        text = super().formatException(ei)  # type: ignore[arg-type]  # the base class's own argument, passed on
+        return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+class Limited:
+    """A logger for trouble that repeats: of each kind at most three lines a minute, then how many were left out.
+
+    ``clock`` gives monotonic seconds.
+    """
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._kinds: dict[str, tuple[float, int]] = {}
+
+    def warning(self, kind: str, message: str, *arguments: object) -> None:
+        """Log ``message`` as a warning unless its ``kind`` has had its lines in this minute."""
+        since, count = self._kinds.get(kind, (self._clock(), 0))
+        if self._clock() - since >= PERIOD:
+            self._tell_left_out(kind, count)
+            since, count = self._clock(), 0
+        self._kinds[kind] = (since, count + 1)
+        if count < BURST:
+            self._logger.warning(message, *arguments)
+        elif count == BURST:
+            self._logger.warning("%s: more of this kind are counted, not logged, for %d s", kind, PERIOD)
+
+    def reset(self, kind: str) -> None:
+        """The trouble of this ``kind`` is over: the next one is told again."""
+        since_count = self._kinds.pop(kind, None)
+        if since_count is not None:
+            self._tell_left_out(kind, since_count[1])
+
+    def _tell_left_out(self, kind: str, count: int) -> None:
+        if count > BURST:
+            self._logger.warning("%s: %d more were not logged", kind, count - BURST)

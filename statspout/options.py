@@ -1,0 +1,158 @@
+"""A setting is declared once, as a typed field; its flag, environment variable, TOML key, help and docs follow.
+
+::
+
+    class Graphite(Repository):
+        name = "graphite"
+        port: int = option(default=2003, help="Carbon plaintext port.")
+
+gives ``--graphite.port``, ``STATSPOUT_GRAPHITE_PORT``, and the TOML key ``port`` in the table ``[graphite]``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, dataclass_transform
+
+from statspout.errors import ConfigError
+
+_KEY = "statspout.option"
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    help: str
+    name: str | None
+    secret: bool
+    minimum: float | None
+
+
+def option(
+    *,
+    help: str,  # noqa: A002 - the word of every option parser
+    default: Any = dataclasses.MISSING,
+    name: str | None = None,
+    secret: bool = False,
+    minimum: float | None = None,
+) -> Any:
+    """Declare one setting of an :class:`Options` class.
+
+    ``help`` is one sentence. Without ``default`` the setting is required. ``name`` is its name after the prefix where
+    the field's own will not do. A ``secret`` has a flag for a file that holds it, an environment variable and a TOML
+    key, but no flag of its own, and never reaches a log or a repr. Numbers below ``minimum`` are a ConfigError.
+    """
+    declared = _Declared(help=help, name=name, secret=secret, minimum=minimum)
+    return dataclasses.field(default=default, repr=not secret, metadata={_KEY: declared})
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(option, dataclasses.field))
+class Options:
+    """A class whose typed fields are settings. Subclasses become keyword-only dataclasses as they are defined."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclass(kw_only=True, eq=False)(cls)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as users meet it. ``name`` is a whole name, such as ``rest.path``; so are ``aliases``."""
+
+    field: str
+    name: str
+    aliases: tuple[str, ...]
+    type: Any
+    default: Any
+    help: str
+    secret: bool
+    minimum: float | None
+
+    @property
+    def required(self) -> bool:
+        """Whether there is no default."""
+        return self.default is dataclasses.MISSING
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its name and the other spellings of it."""
+        return (self.name, *self.aliases)
+
+    @property
+    def flag(self) -> str:
+        """Its flag on the command line; a secret's names a file."""
+        return f"--{self.name}-file" if self.secret else f"--{self.name}"
+
+    @property
+    def env(self) -> str:
+        """Its environment variable."""
+        return env_name(self.name)
+
+    def check(self, value: Any) -> None:
+        """Raise ConfigError when a well-typed value is out of its range."""
+        if self.minimum is not None and isinstance(value, int | float) and not value >= self.minimum:
+            raise ConfigError(f"--{self.name}: {value:g} is too small: {self.minimum:g} or more is right")
+
+    def shown(self) -> str:
+        """Its default as a user would write it; empty when there is none to show."""
+        if self.required or self.secret or self.default is None:
+            return ""
+        if isinstance(self.default, tuple | list):
+            return ",".join(map(str, self.default))
+        if isinstance(self.default, bool):
+            return "true" if self.default else "false"
+        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+
+
+def env_name(name: str) -> str:
+    """The environment variable of the setting ``name``: ``rest.path`` is STATSPOUT_REST_PATH."""
+    return "STATSPOUT_" + name.upper().replace(".", "_").replace("-", "_")
+
+
+def settings_of(cls: type[Options], prefix: str = "", aliases: tuple[str, ...] = ()) -> tuple[Setting, ...]:
+    """The settings that ``cls`` declares, in order, base classes first.
+
+    ``prefix`` is put before each name with a dot; each of ``aliases`` is another prefix for the same settings.
+    """
+    hints = typing.get_type_hints(cls)
+    found = []
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # every subclass is a dataclass, see Options
+        declared = field.metadata.get(_KEY)
+        if isinstance(declared, _Declared):
+            found.append(_setting(field, declared, hints[field.name], prefix, aliases))
+    return tuple(found)
+
+
+def _setting(
+    field: dataclasses.Field[Any], declared: _Declared, type_: Any, prefix: str, aliases: tuple[str, ...]
+) -> Setting:
+    short = declared.name or field.name.replace("_", "-")
+    return Setting(
+        field=field.name,
+        name=f"{prefix}.{short}" if prefix else short,
+        aliases=tuple(f"{alias}.{short}" for alias in aliases),
+        type=type_,
+        default=field.default,
+        help=declared.help,
+        secret=declared.secret,
+        minimum=declared.minimum,
+    )
+
+
+def is_list(type_: Any) -> bool:
+    """Whether the setting takes several values, written with commas between them."""
+    return typing.get_origin(type_) in (tuple, list)
+
+
+def type_name(type_: Any) -> str:
+    """A type in the words of the documentation: ``text``, ``number``, ``a, b or c``."""
+    origin = typing.get_origin(type_)
+    if origin is typing.Literal:
+        return ", ".join(f"`{choice}`" for choice in typing.get_args(type_))
+    if origin in (typing.Union, types.UnionType):
+        return type_name(next(arg for arg in typing.get_args(type_) if arg is not type(None)))
+    if is_list(type_):
+        return "list"
+    return {str: "text", int: "integer", float: "number", bool: "flag"}.get(type_, str(type_))

@@ -1,0 +1,164 @@
+"""Finds repositories: entry points of installed packages, ``file.py:Class``, and classes handed over in code.
+
+Clashes and broken classes fail here, before anything runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from statspout.errors import ConfigError
+from statspout.options import env_name, settings_of
+from statspout.repository import LiveRepository, Repository
+
+GROUP = "statspout.repositories"
+
+_OWN_PREFIXES = """
+    cgroup client collector config daemons demo docker engine filter health host http ignore interval listen log mode
+    once plugin proc repository socket spool web
+"""
+
+RESERVED = frozenset(_OWN_PREFIXES.split())
+"""Prefixes of the program's own settings, which no repository may claim."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_METHODS = ("open", "push", "clear", "close")
+
+
+@dataclass(slots=True)
+class Registry:
+    """The repositories that can be selected, by name; aliases lead to names. ``broken`` says why others cannot."""
+
+    classes: dict[str, type[Repository]] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def add(self, cls: type[Repository], where: str) -> None:
+        """Take ``cls`` in, or raise ConfigError. ``where`` says in the error where it comes from."""
+        check_class(cls, where)
+        for name in (cls.name, *cls.aliases):
+            if name in self.classes or name in self.aliases:
+                raise ConfigError(f"{where}: there is a repository {name!r} already: another name is needed")
+        self.classes[cls.name] = cls
+        self.aliases.update(dict.fromkeys(cls.aliases, cls.name))
+
+    def find(self, name: str) -> type[Repository]:
+        """The class called ``name``, or ConfigError with the nearest names."""
+        if name in self.broken:
+            raise ConfigError(f"--repository: {name} cannot be used: {self.broken[name]}")
+        cls = self.classes.get(self.aliases.get(name, name))
+        if cls is None:
+            known = sorted({*self.classes, *self.aliases})
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            raise ConfigError(f"--repository: there is no repository {name!r}: {hint}")
+        return cls
+
+
+def load(plugins: Iterable[str] = (), extra: Iterable[type[Repository]] = ()) -> Registry:
+    """Every repository there is: installed ones, then ``plugins`` (``file.py:Class``), then ``extra`` classes.
+
+    An installed package that does not load is noted in ``broken``; it ends the program only when it is selected.
+    """
+    registry = Registry()
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        try:
+            registry.add(point.load(), f"entry point {point.name}")
+        except Exception as error:  # noqa: BLE001 - foreign code: anything may come out of an import
+            registry.broken[point.name] = _reason(error)
+    for spec in plugins:
+        registry.add(load_plugin(spec), f"--plugin {spec}")
+    for cls in extra:
+        registry.add(cls, cls.__qualname__)
+    return registry
+
+
+def load_plugin(spec: str) -> type[Repository]:
+    """The class that ``spec``, ``path/to/file.py:Class``, names."""
+    path, separator, name = spec.rpartition(":")
+    if not separator or not path.endswith(".py") or not name.isidentifier():
+        raise ConfigError(f"--plugin {spec}: file.py:Class is right")
+    if not Path(path).is_file():
+        raise ConfigError(f"--plugin {spec}: there is no file {path}")
+    try:
+        namespace = _execute(Path(path))
+    except Exception as error:
+        raise ConfigError(f"--plugin {spec}: it does not import: {_reason(error)}") from error
+    if name not in namespace:
+        close = difflib.get_close_matches(name, namespace, 1)
+        raise ConfigError(f"--plugin {spec}: {path} has no {name}" + (f", did you mean {close[0]}?" if close else ""))
+    found = namespace[name]
+    if not (isinstance(found, type) and issubclass(found, Repository)):
+        raise ConfigError(f"--plugin {spec}: {name} is not a subclass of statspout.Repository")
+    return found
+
+
+def check_class(cls: type[Repository], where: str) -> None:
+    """Raise ConfigError unless ``cls`` keeps the contract as far as that shows before it runs."""
+    if not (isinstance(cls, type) and issubclass(cls, Repository)):
+        raise ConfigError(f"{where}: it is not a subclass of statspout.Repository")
+    names = (getattr(cls, "name", None), *cls.aliases)
+    for name in names:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ConfigError(f"{where}: the name {name!r} is wrong: a lower-case word such as 'graphite' is right")
+        if name in RESERVED:
+            raise ConfigError(f"{where}: the name {name!r} is reserved for the program's own settings")
+    _check_methods(cls, where)
+    _check_settings(cls, where)
+
+
+def _check_methods(cls: type[Repository], where: str) -> None:
+    if inspect.isabstract(cls):
+        missing = ", ".join(sorted(cls.__abstractmethods__))
+        raise ConfigError(f"{where}: {cls.__name__} lacks {missing}")
+    own = [method for method in _METHODS if getattr(cls, method) is not getattr(Repository, method)]
+    coroutines = [method for method in own if inspect.iscoroutinefunction(getattr(cls, method))]
+    if coroutines and (cls.live or len(coroutines) != len(own)):
+        right = "all plain functions, as it is live" if cls.live else "all def or all async def"
+        raise ConfigError(f"{where}: {', '.join(own)} must be {right}; async now: {', '.join(coroutines)}")
+    if cls.live and not issubclass(cls, LiveRepository):
+        raise ConfigError(f"{where}: a live repository is a subclass of statspout.LiveRepository")
+
+
+def _check_settings(cls: type[Repository], where: str) -> None:
+    try:
+        settings = settings_of(cls, cls.name)
+    except NameError as error:
+        raise ConfigError(f"{where}: a setting's type is unknown: {error}") from error
+    seen: dict[str, str] = {}
+    for setting in settings:
+        if seen.setdefault(env_name(setting.name), setting.name) != setting.name:
+            raise ConfigError(f"{where}: two settings would share the variable {setting.env}")
+
+
+def _execute(path: Path) -> Mapping[str, object]:
+    name = f"statspout_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Postponed annotations of the plugin's fields are looked up in its module by name.
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return vars(module)
+
+
+def _reason(error: Exception) -> str:
+    """One line that says what went wrong and in which line of whose file."""
+    if isinstance(error, ConfigError):
+        return str(error)
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError: {error.msg} (line {error.lineno})"
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    line = f" (line {trace.tb_lineno} of {Path(trace.tb_frame.f_code.co_filename).name})" if trace else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{line}"

@@ -1,0 +1,84 @@
+"""The repository contract: where samples go.
+
+A repository moves data; the framework keeps it safe. No queue, retry, thread or sleep belongs in one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from statspout.options import Options, option
+from statspout.sample import Container, ContainerSample, Sample
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+
+class Repository(Options, ABC):
+    """A destination of samples. Subclass it, name it, and write :meth:`push`.
+
+    The methods are all ``def`` (they run in a thread of the repository's own) or all ``async def`` (they run on the
+    loop). Calls never overlap, so nothing needs a lock. :meth:`open` comes before the first push; after a failed push
+    come :meth:`close` and :meth:`open`, then the same samples again. :meth:`close` comes last.
+    """
+
+    name: ClassVar[str]
+    """What ``--repository`` selects and the prefix of the settings: one lower-case noun."""
+
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """Other spellings of the name, good in ``--repository``, flags, environment and TOML."""
+
+    accepts: ClassVar[tuple[type, ...]] = (ContainerSample,)
+    """The records it takes; add :class:`statspout.Metric` for what applications report."""
+
+    live: ClassVar[bool] = False
+    """Whether it serves current values: see :class:`LiveRepository`."""
+
+    batch_size: ClassVar[int] = 1000
+    """The most samples in one push."""
+
+    flush_interval: ClassVar[float] = 1.0
+    """Seconds for which a batch that is not full waits for more; 0 pushes at once."""
+
+    def open(self) -> Awaitable[None] | None:
+        """Connect. An exception is logged and counted, and it is tried again with back-off."""
+        return None
+
+    @abstractmethod
+    def push(self, batch: Sequence[Sample]) -> Awaitable[None] | None:
+        """Store ``batch``: never empty, oldest first. To return is to say that all of it is stored.
+
+        Raise :class:`statspout.Rejected` for samples that will never be accepted, :class:`statspout.RetryAfter` to be
+        asked later, anything else to have the same samples again.
+        """
+
+    def clear(self, container: Container) -> Awaitable[None] | None:  # noqa: ARG002 - for subclasses
+        """Forget a container that is gone. It comes behind that container's last sample."""
+        return None
+
+    def close(self) -> Awaitable[None] | None:
+        """Release everything. It may come without an :meth:`open` that succeeded."""
+        return None
+
+
+class LiveRepository(Repository):
+    """A repository that serves the latest value of each container over HTTP.
+
+    The router calls :meth:`push` and :meth:`clear`, plain functions, on the loop as samples come; there is no queue,
+    batch or retry. The web server mounts :meth:`routes` at :attr:`address`; equal addresses share one port.
+    """
+
+    live: ClassVar[bool] = True
+
+    address: str = option(
+        default="127.0.0.1:8080", help="Where to listen, `host:port`; `:8080` is every interface of this machine."
+    )
+
+    interval = 5.0
+    """Seconds between the samples of a container; set before :meth:`open`. Values older than three are not served."""
+
+    @abstractmethod
+    def routes(self) -> Sequence[BaseRoute]:
+        """The Starlette routes that serve the values."""

@@ -1,0 +1,75 @@
+"""Who gets what: every sample goes to every repository, each by a way of its own."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
+
+from statspout.delivery.books import Books
+from statspout.delivery.delivery import Delivery
+from statspout.delivery.live import Live
+from statspout.repository import LiveRepository, Repository
+from statspout.sample import Container, Sample
+
+_REMEMBERED = 10_000
+
+
+class Route(Protocol):
+    """One repository's way: :class:`Delivery`, or :class:`Live`."""
+
+    books: Books
+
+    @property
+    def repository(self) -> Repository:
+        """Whose way it is."""
+
+    def put(self, sample: Sample) -> None:
+        """Take one sample; it never blocks and never raises."""
+
+    def clear(self, container: Container) -> None:
+        """Take the word that this container is gone."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    async def stop(self, patience: float) -> None:
+        """End within ``patience`` seconds."""
+
+
+class Router:
+    """The one sink of all sources; a :class:`statspout.source.Sink`."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = list(routes)
+        self._gone: OrderedDict[tuple[str, int | None], None] = OrderedDict()
+
+    def push(self, sample: Sample) -> None:
+        """Hand one sample to every repository. One of a run that is over is discarded, reason ``gone``."""
+        container = sample.container
+        if container is not None and self._gone and container.identity in self._gone:
+            for route in self.routes:
+                route.books.collected += 1
+                route.books.drop("gone")
+            return
+        for route in self.routes:
+            route.put(sample)
+
+    def begin(self, container: Container) -> None:
+        """Samples of this run are welcome (again, when it was thought to be over)."""
+        self._gone.pop(container.identity, None)
+
+    def clear(self, container: Container) -> None:
+        """This run of this container is over."""
+        if container.started_at is not None:
+            # Without a start time a later run of the same container would be taken for this one.
+            self._gone[container.identity] = None
+            if len(self._gone) > _REMEMBERED:
+                self._gone.popitem(last=False)
+        for route in self.routes:
+            route.clear(container)
+
+
+def route_to(repository: Repository) -> Route:
+    """The way that suits the repository."""
+    return Live(repository) if isinstance(repository, LiveRepository) else Delivery(repository)

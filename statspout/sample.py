@@ -1,0 +1,180 @@
+"""The record that crosses every boundary: one reading of one container, or one number an application reported.
+
+Unknown is None, never 0: a number in a record was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from statspout.catalogue import ENTRIES, Kind
+
+
+class Container(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a sample is about. ``(id, started_at)`` is its identity: a restart makes another one, a rename does not.
+
+    ``started_at`` is in nanoseconds since the epoch by the engine's clock, None when the engine did not say.
+    """
+
+    id: str
+    name: str
+    image: str = ""
+    labels: Mapping[str, str] = {}
+    started_at: int | None = None
+
+    @property
+    def identity(self) -> tuple[str, int | None]:
+        """What tells this run of this container from every other."""
+        return self.id, self.started_at
+
+    @property
+    def short_id(self) -> str:
+        """The first 12 characters of the id, as the docker command shows it."""
+        return self.id[:12]
+
+    @property
+    def compose_project(self) -> str | None:
+        """The compose project that the container belongs to."""
+        return self.labels.get("com.docker.compose.project")
+
+    @property
+    def compose_service(self) -> str | None:
+        """The compose service that the container belongs to."""
+        return self.labels.get("com.docker.compose.service")
+
+
+class Interface(msgspec.Struct, frozen=True):
+    """The counters of one network interface since it was made, in bytes and packets."""
+
+    rx_bytes: int | None = None
+    rx_packets: int | None = None
+    rx_errors: int | None = None
+    rx_dropped: int | None = None
+    tx_bytes: int | None = None
+    tx_packets: int | None = None
+    tx_errors: int | None = None
+    tx_dropped: int | None = None
+
+
+class Point(NamedTuple):
+    """One number of a sample, for a repository that treats all numbers alike."""
+
+    name: str
+    kind: str
+    unit: str
+    value: float
+    tags: Mapping[str, str]
+
+
+class ContainerSample(msgspec.Struct, frozen=True, kw_only=True):
+    """What one container used at ``time_ns`` (nanoseconds since the epoch, when the engine or the kernel read it).
+
+    Names and units are those of :mod:`statspout.catalogue`; ``docs/metrics.md`` has the table. ``networks`` are the
+    counters per interface. ``network_shared_with`` names the container whose network this one joined: the network
+    counters are then that container's too, and :meth:`points` leaves them out so that sums count them once.
+    """
+
+    time_ns: int
+    host: str
+    container: Container
+
+    cpu_percent: float | None = None
+    cpu_seconds_total: float | None = None
+    online_cpus: int | None = None
+    throttled_periods_total: int | None = None
+    throttled_seconds_total: float | None = None
+
+    mem_usage: int | None = None
+    mem_usage_raw: int | None = None
+    mem_cache: int | None = None
+    mem_limit: int | None = None
+    mem_percent: float | None = None
+
+    rx_bytes: int | None = None
+    rx_packets: int | None = None
+    rx_errors: int | None = None
+    rx_dropped: int | None = None
+    tx_bytes: int | None = None
+    tx_packets: int | None = None
+    tx_errors: int | None = None
+    tx_dropped: int | None = None
+    networks: Mapping[str, Interface] | None = None
+    network_shared_with: str | None = None
+
+    blkio_read_bytes: int | None = None
+    blkio_write_bytes: int | None = None
+    blkio_read_ops: int | None = None
+    blkio_write_ops: int | None = None
+
+    pids: int | None = None
+    pids_limit: int | None = None
+    state: str | None = None
+    health: str | None = None
+    restarts: int | None = None
+
+    @property
+    def key(self) -> str:
+        """The stable identity of the series: the container's id, whatever its name becomes."""
+        return self.container.id
+
+    def points(self) -> Iterator[Point]:
+        """Every known number with its kind and unit, tagged with host, container (its name) and id."""
+        tags = {"host": self.host, "container": self.container.name, "id": self.container.short_id}
+        for entry in ENTRIES:
+            if entry.networked and self.network_shared_with is not None:
+                continue
+            value = getattr(self, entry.field)
+            if value is not None:
+                yield Point(entry.field, entry.kind, entry.unit, value, tags)
+
+
+MetricKind = Literal["counter_delta", "counter_total", "gauge", "timer", "set", "text"]
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What one interval of a timer or histogram came to, in the unit of its values."""
+
+    count: int
+    sum: float
+    min: float
+    max: float
+    mean: float
+    stdev: float
+    percentiles: Mapping[str, float] = {}
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """One number (or text) that an application reported about itself.
+
+    ``key`` is the stable identity of the series; ``container`` the sender where it is known; ``interval_s`` the length
+    of the interval, in seconds, that an aggregate covers.
+    """
+
+    time_ns: int
+    host: str
+    key: str
+    name: str
+    kind: MetricKind
+    value: int | float | str | Summary
+    container: Container | None = None
+    tags: Mapping[str, str] = {}
+    interval_s: float | None = None
+    context: str | None = None
+
+    def points(self) -> Iterator[Point]:
+        """The numbers of this metric: one, or a summary's several under ``name.part``."""
+        tags = {"host": self.host, **self.tags}
+        kind: Kind = "counter" if self.kind == "counter_total" else "gauge"
+        if isinstance(self.value, Summary):
+            for part in ("count", "sum", "min", "max", "mean", "stdev"):
+                yield Point(f"{self.name}.{part}", "gauge", "", getattr(self.value, part), tags)
+            for percentile, value in self.value.percentiles.items():
+                yield Point(f"{self.name}.p{percentile}", "gauge", "", value, tags)
+        elif not isinstance(self.value, str):
+            yield Point(self.name, kind, "", self.value, tags)
+
+
+Sample = ContainerSample | Metric

@@ -1,0 +1,41 @@
+"""The program's own settings. What a repository can be told is declared in the repository."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from statspout.options import Options, option
+
+
+class Settings(Options):
+    """How to find the containers, how often to read them, and where the readings go."""
+
+    repository: tuple[str, ...] = option(default=("stdout",), help="Where the samples go; several with commas between.")
+    interval: float = option(default=5.0, minimum=1.0, help="Seconds between two samples of a container.")
+    ignore: tuple[str, ...] = option(default=(), help="Container names to leave out, with commas between.")
+    plugin: tuple[str, ...] = option(default=(), help="Repository classes of your own, each `file.py:Class`.")
+    once: bool = option(default=False, help="Take one sample of every container, CPU included, and end.")
+    demo: bool = option(default=False, help="Run against a simulated engine: no Docker needed.")
+    mode: Literal["socket", "http"] = option(default="socket", help="How the engine is reached.")
+    socket_path: str = option(
+        name="socket.path", default="/var/run/docker.sock", help="The engine's socket with --mode=socket."
+    )
+    http_address: str = option(
+        name="http.address", default="localhost:2375", help="The engine's `host:port` with --mode=http."
+    )
+    daemons: int | None = option(
+        default=None,
+        minimum=1,
+        help="The most requests in flight to the engine; by default as many as the interval needs.",
+    )
+    host_name: str = option(
+        name="host.name", default="", help="The `host` of every sample; by default the engine's own name."
+    )
+    health_address: str = option(
+        name="health.address",
+        default="",
+        help="Serve /healthz, /readyz and /metrics about statspout itself at `host:port`.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = option(
+        name="log.level", default="info", help="The least level of the log lines on stderr."
+    )

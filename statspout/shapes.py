@@ -1,0 +1,70 @@
+"""A sample as the JSON object that users see, the same in every repository that writes one."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from statspout.sample import ContainerSample
+
+_FIRST = ("cpu_percent", "mem_usage", "mem_percent", "tx_bytes", "rx_bytes")
+_REST = tuple(
+    field
+    for field in ContainerSample.__struct_fields__
+    if field not in {*_FIRST, "time_ns", "host", "container", "networks"}
+)
+_first_values = attrgetter(*_FIRST)
+_rest_values = attrgetter(*_REST)
+
+
+def rest_object(sample: ContainerSample) -> dict[str, Any]:
+    """The object of one sample: plain strings, numbers and dicts, None where unknown, never NaN or infinite.
+
+    ``@timestamp`` and ``started_at`` are RFC 3339; ``networks`` is an object of counters for each interface.
+    """
+    container = sample.container
+    return {
+        "@timestamp": rfc3339(sample.time_ns),
+        "name": container.name,
+        **dict(zip(_FIRST, map(_finite, _first_values(sample)), strict=True)),
+        "Labels": dict(container.labels),
+        "id": container.id,
+        "image": container.image,
+        "host": sample.host,
+        "started_at": None if container.started_at is None else rfc3339(container.started_at),
+        "compose_project": container.compose_project,
+        "compose_service": container.compose_service,
+        **dict(zip(_REST, map(_finite, _rest_values(sample)), strict=True)),
+        "networks": _networks(sample),
+    }
+
+
+def rfc3339(time_ns: int) -> str:
+    """Nanoseconds since the epoch as ``2017-02-14T12:00:01.123456789Z``."""
+    seconds, fraction = divmod(time_ns, 1_000_000_000)
+    t = time.gmtime(seconds)
+    return f"{t.tm_year:04}-{t.tm_mon:02}-{t.tm_mday:02}T{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}.{fraction:09}Z"
+
+
+def to_json(value: Any) -> bytes:
+    """``value`` as JSON; integers of any size stay exact."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, from a name that was not UTF-8: JSON can carry it, escaped.
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _networks(sample: ContainerSample) -> dict[str, dict[str, int | None]] | None:
+    if sample.networks is None:
+        return None
+    return {name: msgspec.structs.asdict(interface) for name, interface in sample.networks.items()}

@@ -1,0 +1,55 @@
+"""The source contract: where samples come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+import msgspec
+
+from statspout.sample import Container, Sample
+
+
+class Sink(Protocol):
+    """Where a source puts what it has. The calls return at once, and belong to the loop's thread."""
+
+    def push(self, sample: Sample) -> None:
+        """Take one sample."""
+
+    def begin(self, container: Container) -> None:
+        """Take note that this run of this container is watched from now on; only needed after a clear of it."""
+
+    def clear(self, container: Container) -> None:
+        """Take note that this run of this container is over; samples of it that come later are discarded."""
+
+
+class Source(ABC):
+    """Something that produces samples for as long as it is run."""
+
+    @abstractmethod
+    async def run(self, sink: Sink) -> None:
+        """Produce samples until cancelled. Trouble is the source's own: it is logged and counted, and it goes on."""
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A running container as discovery knows it, and what a collector cannot read from its statistics.
+
+    ``shared_with`` is the name of the container whose network namespace it joined.
+    """
+
+    container: Container
+    state: str | None = None
+    health: str | None = None
+    restarts: int | None = None
+    network_mode: str | None = None
+    shared_with: str | None = None
+
+
+class Watcher(Protocol):
+    """Who is told by discovery what runs. Calls come on the loop's thread."""
+
+    def found(self, target: Target) -> None:
+        """This container runs: it is new, or something about it (its name, its state) has changed."""
+
+    def lost(self, container: Container) -> None:
+        """This run of this container is over."""

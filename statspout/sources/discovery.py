@@ -1,0 +1,298 @@
+"""Who runs now: the engine's list is the truth, its events are a hint that makes it quick.
+
+Events are subscribed to first, then the list is taken, so that nothing falls between; it is taken again at every
+reconnect and every 30 seconds. What starts is confirmed by an inspect, which also gives its identity: the id and the
+start time. An event from before that start time is about an earlier run, and ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import msgspec
+
+from statspout.errors import EngineDown, Refused, SourceError
+from statspout.logs import Limited
+from statspout.sample import Container
+from statspout.source import Target, Watcher
+from statspout.sources.engine.answers import Event, Inspected, Listed
+from statspout.sources.engine.client import Engine, EngineClient
+from statspout.telemetry import Telemetry
+
+log = logging.getLogger("statspout.discovery")
+
+RELIST = 30.0
+"""Seconds between two lists."""
+
+SLOWEST_RETRY = 30.0
+"""Seconds between two subscriptions to an event stream that keeps ending; the list is taken each time."""
+
+SLOWEST_CONNECT = 5.0
+"""Seconds between two attempts at an engine that is down: a refused connection costs nothing."""
+
+STEADY = 30.0
+"""Seconds after which a subscription that ends was a good one: the next is made at once."""
+
+PATIENCE = 2.0
+"""Seconds for which the first list waits for the event stream."""
+
+_INSPECTS = 32
+_GONE = (404, 409)
+_STATES = {"pause": "paused", "unpause": "running"}
+
+
+@dataclass(slots=True)
+class _Known:
+    target: Target
+    touched: float
+    """When, in monotonic seconds, an event or an inspect last changed it; a list asked for before that knows less."""
+
+
+class Discovery:
+    """Keeps a :class:`Watcher` told of one engine's running containers, through everything that happens to the engine.
+
+    Containers whose name is in ``ignore`` are followed (a rename may change that) but not told of.
+    """
+
+    def __init__(
+        self,
+        client: EngineClient,
+        watcher: Watcher,
+        telemetry: Telemetry,
+        ignore: Collection[str] = (),
+        relist: float = RELIST,
+        connected: Callable[[Engine], None] = lambda _: None,
+    ) -> None:
+        self._client = client
+        self._watcher = watcher
+        self._telemetry = telemetry
+        self._ignore = frozenset(ignore)
+        self._relist_every = relist
+        self._connected = connected
+        self._known: dict[str, _Known] = {}
+        self._names: dict[str, str] = {}
+        self._adopting: dict[str, asyncio.Task[None]] = {}
+        self._inspects = asyncio.Semaphore(_INSPECTS)
+        self._limited = Limited(log)
+        self.listed = asyncio.Event()
+        """Set once the first list is in and everybody on it was looked at."""
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        failures = 0
+        try:
+            while True:
+                began = time.monotonic()
+                slowest = SLOWEST_RETRY
+                try:
+                    await self._session()
+                except EngineDown as error:
+                    slowest = SLOWEST_CONNECT
+                    self._down(error)
+                except SourceError as error:
+                    self._limited.warning("engine", "engine %s: %s: trying again", self._client.address, error)
+                failures = 0 if time.monotonic() - began > STEADY else failures + 1
+                await asyncio.sleep(_pause(failures, slowest))
+        finally:
+            for task in self._adopting.values():
+                task.cancel()
+
+    def missing(self, container: Container) -> None:
+        """A collector was told that this container does not exist: it is looked at again."""
+        self._adopt(container.id)
+
+    # one connection to the engine
+
+    async def _session(self) -> None:
+        """From a new subscription to its end. Without events, as some proxies have it, one list is taken."""
+        self._connected(await self._client.negotiate())
+        subscribed = asyncio.Event()
+        stream = asyncio.create_task(self._follow(subscribed))
+        try:
+            await _either(stream, subscribed, PATIENCE)
+            await self._list(deep=True)
+            self._up()
+            while not (await asyncio.wait({stream}, timeout=self._relist_every))[0]:
+                await self._list(deep=False)
+            stream.result()
+        finally:
+            stream.cancel()
+            await asyncio.gather(stream, return_exceptions=True)
+
+    async def _follow(self, subscribed: asyncio.Event) -> None:
+        async for event in self._client.events():
+            if event is None:
+                subscribed.set()
+            else:
+                self._handle(event)
+
+    async def _list(self, deep: bool) -> None:
+        """Make the list true. ``deep``: events may have been missed, so everybody is inspected."""
+        asked = time.monotonic()
+        listed = await self._client.list_running()
+        self._names = {entry.id: entry.name for entry in listed}
+        for container_id in [i for i, known in self._known.items() if i not in self._names and known.touched < asked]:
+            self._forget(container_id)
+        for entry in listed:
+            self._reconcile(entry, asked, deep)
+        self._telemetry.listed = time.monotonic()
+        if not self.listed.is_set():
+            await asyncio.gather(*self._adopting.values(), return_exceptions=True)
+            log.info("engine %s: %d running containers", self._client.address, self._telemetry.containers)
+            self.listed.set()
+
+    def _reconcile(self, entry: Listed, asked: float, deep: bool) -> None:
+        known = self._known.get(entry.id)
+        if known is None or deep or known.target.container.started_at is None or _restarted(known.target, entry):
+            self._adopt(entry.id, _target_of(entry))
+        elif known.touched < asked:
+            container = msgspec.structs.replace(known.target.container, name=entry.name)
+            self._set(
+                msgspec.structs.replace(
+                    known.target, container=container, state=entry.state or known.target.state, health=entry.health
+                )
+            )
+
+    def _down(self, error: EngineDown) -> None:
+        if self._telemetry.engine_up or self._telemetry.listed is None:
+            self._limited.warning("down", "engine %s is not there: %s: trying again", self._client.address, error)
+        self._telemetry.engine_up = False
+
+    def _up(self) -> None:
+        self._telemetry.engine_up = True
+        self._limited.reset("down")
+
+    # events
+
+    def _handle(self, event: Event) -> None:
+        container_id = event.container_id
+        if event.Type != "container" or not container_id:
+            return
+        if event.action in ("start", "update") or container_id in self._adopting:
+            self._adopt(container_id, _started(event) if event.action == "start" else None)
+        elif event.action in ("die", "destroy", "stop"):
+            self._died(container_id, event.timeNano)
+        elif known := self._known.get(container_id):
+            self._change(known.target, event)
+
+    def _died(self, container_id: str, time_ns: int) -> None:
+        known = self._known.get(container_id)
+        started = known.target.container.started_at if known else None
+        if not (time_ns and started and time_ns < started):
+            self._forget(container_id)
+
+    def _change(self, target: Target, event: Event) -> None:
+        if state := _STATES.get(event.action):
+            self._set(msgspec.structs.replace(target, state=state))
+        elif event.action == "rename" and (name := event.Actor.Attributes.get("name", "")):
+            container = msgspec.structs.replace(target.container, name=name.removeprefix("/"))
+            self._names[container.id] = container.name
+            self._set(msgspec.structs.replace(target, container=container))
+
+    # what is known
+
+    def _adopt(self, container_id: str, fallback: Target | None = None) -> None:
+        """Look at a container; what is found replaces what was known. A look that is under way begins again."""
+        if running := self._adopting.pop(container_id, None):
+            running.cancel()
+        task = asyncio.create_task(self._look(container_id, fallback))
+        self._adopting[container_id] = task
+        task.add_done_callback(lambda done: self._looked(container_id, done))
+
+    def _looked(self, container_id: str, task: asyncio.Task[None]) -> None:
+        if self._adopting.get(container_id) is task:
+            del self._adopting[container_id]
+
+    async def _look(self, container_id: str, fallback: Target | None) -> None:
+        try:
+            async with self._inspects:
+                inspected = await self._client.inspect(container_id)
+        except SourceError as error:
+            if isinstance(error, Refused) and error.status in _GONE:
+                self._forget(container_id)
+                return
+            if not isinstance(error, EngineDown):
+                self._limited.warning("inspect", "container %s: inspect: %s", container_id[:12], error)
+            if fallback is not None and container_id not in self._known:
+                self._set(fallback)
+        else:
+            self._judge(container_id, inspected)
+
+    def _judge(self, container_id: str, inspected: Inspected) -> None:
+        if inspected.state.running:
+            self._set(inspected.target())
+        else:
+            self._forget(container_id)
+
+    def _set(self, target: Target) -> None:
+        """Remember ``target`` and tell the watcher what is new about it."""
+        target = self._with_shared(target)
+        container = target.container
+        before = self._known.get(container.id)
+        if before is not None and _another_run(before.target.container, container):
+            self._forget(container.id)
+            before = None
+        self._known[container.id] = _Known(target, time.monotonic())
+        if container.name in self._ignore:
+            if before is not None and before.target.container.name not in self._ignore:
+                self._watcher.lost(before.target.container)
+        elif before is None or before.target != target:
+            self._watcher.found(target)
+        self._count()
+
+    def _forget(self, container_id: str) -> None:
+        known = self._known.pop(container_id, None)
+        if known is not None and known.target.container.name not in self._ignore:
+            self._watcher.lost(known.target.container)
+        self._count()
+
+    def _count(self) -> None:
+        told = [known for known in self._known.values() if known.target.container.name not in self._ignore]
+        self._telemetry.containers = len(told)
+
+    def _with_shared(self, target: Target) -> Target:
+        kind, _, other = (target.network_mode or "").partition(":")
+        if kind != "container" or not other:
+            return target
+        return msgspec.structs.replace(target, shared_with=self._names.get(other, other[:12]))
+
+
+async def _either(task: asyncio.Task[None], event: asyncio.Event, patience: float) -> None:
+    """Wait until the task ends or the event is set, but not longer than ``patience`` seconds."""
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait({task, waiting}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+
+
+def _pause(failures: int, slowest: float) -> float:
+    """Seconds before the next subscription: doubled at each failure, with jitter, none after a steady one."""
+    return random.uniform(0.5, 1.0) * min(slowest, 0.25 * 2 ** min(failures, 10)) if failures else 0.1
+
+
+def _restarted(target: Target, entry: Listed) -> bool:
+    """Whether the list says that it started a moment ago, and we know of an earlier start. An inspect will tell."""
+    started, uptime = target.container.started_at, entry.uptime
+    return uptime is not None and started is not None and time.time() - started / 1e9 > uptime + 5
+
+
+def _another_run(before: Container, after: Container) -> bool:
+    return None not in (before.started_at, after.started_at) and before.started_at != after.started_at
+
+
+def _target_of(entry: Listed) -> Target:
+    """What a list alone tells, for an engine whose inspect does not answer."""
+    mode = entry.host_config.network_mode if entry.host_config else None
+    container = Container(id=entry.id, name=entry.name, image=entry.image, labels=entry.labels or {})
+    return Target(container=container, state=entry.state, health=entry.health, network_mode=mode)
+
+
+def _started(event: Event) -> Target:
+    """What a start event alone tells: its attributes are the labels with the name and the image among them."""
+    labels = dict(event.Actor.Attributes)
+    name, image = labels.pop("name", event.container_id[:12]), labels.pop("image", "")
+    return Target(container=Container(id=event.container_id, name=name, image=image, labels=labels), state="running")

@@ -1,0 +1,196 @@
+"""The engine's answers about containers, as far as they are used, and what they come to in our terms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from statspout.errors import BadAnswer
+from statspout.sample import Container
+from statspout.source import Target
+
+T = TypeVar("T")
+
+
+class Named(msgspec.Struct, rename="pascal"):
+    """An object of which only the name matters."""
+
+    name: str | None = None
+    version: str | None = None
+
+
+class Version(msgspec.Struct, rename="pascal"):
+    """GET /version."""
+
+    version: str = ""
+    api_version: str = ""
+    components: list[Named] | None = None
+
+
+class Info(msgspec.Struct, rename="pascal"):
+    """GET /info."""
+
+    name: str = ""
+
+
+class ListedHostConfig(msgspec.Struct, rename="pascal"):
+    """The part of the host configuration that a list and an inspect share."""
+
+    network_mode: str | None = None
+
+
+class Listed(msgspec.Struct, rename="pascal"):
+    """One container of GET /containers/json."""
+
+    id: str
+    names: list[str] | None = None
+    image: str = ""
+    labels: dict[str, str] | None = None
+    state: str | None = None
+    status: str = ""
+    host_config: ListedHostConfig | None = None
+
+    @property
+    def name(self) -> str:
+        """Its own name; the others, with a second slash, are links to it."""
+        own = [name for name in self.names or () if name.count("/") < 2]
+        return own[0].removeprefix("/") if own else self.id[:12]
+
+    @property
+    def health(self) -> str | None:
+        """Its health as the status text tells it."""
+        found = re.search(r"\((?:health: )?(healthy|unhealthy|starting)\)", self.status)
+        return found[1] if found else None
+
+    @property
+    def uptime(self) -> float | None:
+        """Its seconds since the start, where the status text is that exact: in the first minute."""
+        if found := re.match(r"Up (\d+) seconds?\b", self.status):
+            return float(found[1])
+        return 0.0 if self.status.startswith("Up Less than a second") else None
+
+
+class HealthState(msgspec.Struct, rename="pascal"):
+    """The health of an inspect."""
+
+    status: str | None = None
+
+
+class State(msgspec.Struct, rename="pascal"):
+    """The state of an inspect."""
+
+    status: str | None = None
+    running: bool = False
+    started_at: str = ""
+    health: HealthState | None = None
+
+
+class ContainerConfig(msgspec.Struct, rename="pascal"):
+    """The configuration of an inspect."""
+
+    image: str = ""
+    labels: dict[str, str] | None = None
+
+
+class Inspected(msgspec.Struct, rename="pascal"):
+    """GET /containers/ID/json."""
+
+    id: str
+    name: str = ""
+    restart_count: int | None = None
+    state: State = msgspec.field(default_factory=State)
+    config: ContainerConfig = msgspec.field(default_factory=ContainerConfig)
+    host_config: ListedHostConfig | None = None
+
+    def target(self) -> Target:
+        """What discovery makes of it."""
+        health = self.state.health.status if self.state.health else None
+        return Target(
+            container=Container(
+                id=self.id,
+                name=self.name.removeprefix("/") or self.id[:12],
+                image=self.config.image,
+                labels=self.config.labels or {},
+                started_at=time_ns(self.state.started_at),
+            ),
+            state=self.state.status,
+            health=health if health in ("healthy", "unhealthy", "starting") else None,
+            restarts=self.restart_count,
+            network_mode=self.host_config.network_mode if self.host_config else None,
+        )
+
+
+class Actor(msgspec.Struct):
+    """Whom an event is about."""
+
+    ID: str = ""
+    Attributes: Mapping[str, str] = {}
+
+
+class Event(msgspec.Struct):
+    """One line of GET /events. Engines before API 1.52 also send ``status`` and ``id``, old proxies only those."""
+
+    Type: str = "container"
+    Action: str = ""
+    Actor: Actor = msgspec.field(default_factory=Actor)
+    timeNano: int = 0  # noqa: N815 - the engine's name
+    status: str = ""
+    id: str = ""
+
+    @property
+    def action(self) -> str:
+        """What happened, such as ``start``; an exec's command is cut off."""
+        return (self.Action or self.status).partition(":")[0]
+
+    @property
+    def container_id(self) -> str:
+        """Whom it happened to."""
+        return self.Actor.ID or self.id
+
+
+def decode(body: bytes, type_: type[T], what: str) -> T:
+    """``body`` as ``type_``, or BadAnswer that says what was expected where."""
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadAnswer(f"{what}: {error}") from error
+
+
+def decode_list(body: bytes) -> list[Listed]:
+    """The containers of a list. One that cannot be read does not hide the others."""
+    try:
+        return msgspec.json.decode(body, type=list[Listed])
+    except msgspec.ValidationError:
+        return [listed for listed in map(_listed, decode(body, list[Any], "container list")) if listed is not None]
+    except msgspec.DecodeError as error:
+        raise BadAnswer(f"container list: {error}") from error
+
+
+def _listed(value: Any) -> Listed | None:
+    try:
+        return msgspec.convert(value, Listed)
+    except msgspec.ValidationError:
+        return None
+
+
+_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def time_ns(text: str) -> int | None:
+    """RFC 3339 as nanoseconds since the epoch; None for what is no time, or before 1970 like the engine's zero time."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(
+            "{}-{}-{}T{}:{}:{}".format(*found.groups()[:6]) + found[8].replace("Z", "+00:00")
+        )
+    except ValueError:
+        return None
+    seconds = (moment - _EPOCH).days * 86400 + (moment - _EPOCH).seconds
+    return seconds * 1_000_000_000 + int((found[7] or "").ljust(9, "0")) if seconds >= 0 else None

@@ -1,0 +1,170 @@
+"""The Docker Engine API, as much of it as reading needs. Every request is a GET."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from statspout import __version__
+from statspout.errors import BadAnswer, ConfigError, Refused, SourceError
+from statspout.sources.engine.answers import (
+    Event,
+    Info,
+    Inspected,
+    Listed,
+    Version,
+    decode,
+    decode_list,
+)
+from statspout.sources.engine.http import Address, Answer, Pool, TcpAddress, UnixAddress, error_message
+
+NEWEST_API = (1, 52)
+"""The newest API whose answers we know; a newer engine is asked in this one."""
+
+ONE_SHOT_API = (1, 41)
+DIRECT_ONE_SHOT_API = (1, 44)
+"""Engine 25: the first whose one-shot answer does not wait for the engine's own one-second collector."""
+
+EVENTS = ("start", "die", "destroy", "stop", "pause", "unpause", "rename", "update")
+
+DEADLINE = 10.0
+"""Seconds for the rare calls: version, info, list, inspect."""
+
+_LONGEST_EVENT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What an engine says of itself. ``api`` is the version that both sides speak, None when it would not say."""
+
+    name: str
+    version: str
+    api: tuple[int, int] | None
+
+    @property
+    def one_shot(self) -> bool:
+        """Whether it can answer with one reading instead of two that are a second or two apart."""
+        return self.api is not None and self.api >= ONE_SHOT_API
+
+    @property
+    def direct(self) -> bool:
+        """Whether that answer comes at once."""
+        return self.api is not None and self.api >= DIRECT_ONE_SHOT_API
+
+
+class EngineClient:
+    """One engine at one address."""
+
+    def __init__(self, address: Address, api_override: str | None = None) -> None:
+        self.address = address
+        self.engine = Engine("", "", None)
+        self._pool = Pool(address)
+        self._prefix = ""
+        self._override = api_override
+
+    async def negotiate(self) -> Engine:
+        """Ask who the engine is, and agree on an API version. A proxy may forbid some of it; the unknown is empty."""
+        version = await self._version()
+        api = _parse_api(self._override or version.api_version)
+        spoken = min(api, NEWEST_API) if api is not None and not self._override else api
+        self._prefix = f"/v{spoken[0]}.{spoken[1]}" if spoken else ""
+        self.engine = Engine(await self._name(), version.version, spoken)
+        return self.engine
+
+    async def list_running(self) -> list[Listed]:
+        """The running containers, paused ones among them."""
+        return decode_list((await self._get("/containers/json")).body)
+
+    async def inspect(self, container_id: str) -> Inspected:
+        """One container in detail."""
+        return decode((await self._get(f"/containers/{container_id}/json")).body, Inspected, "inspect")
+
+    def stats_request(self, container_id: str) -> bytes:
+        """The request for one reading of one container, to be sent again and again."""
+        one_shot = "&one-shot=true" if self.engine.one_shot else ""
+        return self._request(f"{self._prefix}/containers/{container_id}/stats?stream=false{one_shot}")
+
+    async def stats(self, request: bytes, deadline: float) -> bytes:
+        """The body of the answer to a :meth:`stats_request`."""
+        answer = await self._pool.get(request, deadline)
+        if answer.status != 200:
+            raise Refused(answer.status, error_message(answer.body))
+        return answer.body
+
+    async def events(self) -> AsyncIterator[Event | None]:
+        """What happens to containers from now on: None once the engine listens to us, then each event until its end."""
+        filters = quote(json.dumps({"type": ["container"], "event": EVENTS}, separators=(",", ":")))
+        rest = b""
+        async for piece in self._pool.stream(self._request(f"{self._prefix}/events?filters={filters}"), DEADLINE):
+            if not piece:
+                yield None
+                continue
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                if line.strip(b"\x1e\r "):
+                    yield decode(line.strip(b"\x1e\r "), Event, "event")
+            if len(rest) > _LONGEST_EVENT:
+                raise BadAnswer("event: a line without end")
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._pool.close()
+
+    async def _version(self) -> Version:
+        try:
+            return decode((await self._get("/version", prefix="")).body, Version, "version")
+        except (Refused, BadAnswer):
+            ping = await self._pool.get(self._request("/_ping"), DEADLINE)
+            return Version(api_version=ping.headers.get("api-version", ""))
+
+    async def _name(self) -> str:
+        try:
+            return decode((await self._get("/info")).body, Info, "info").name
+        except SourceError:
+            # Only a name is lost: a proxy forbids this call, or the engine is busy with it.
+            return ""
+
+    async def _get(self, path: str, prefix: str | None = None) -> Answer:
+        whole = (self._prefix if prefix is None else prefix) + path
+        answer = await self._pool.get(self._request(whole), DEADLINE)
+        if answer.status != 200:
+            raise Refused(answer.status, error_message(answer.body))
+        return answer
+
+    def _request(self, path: str) -> bytes:
+        return (
+            f"GET {path} HTTP/1.1\r\nHost: {self.address.host}\r\nUser-Agent: statspout/{__version__}\r\n"
+            "Accept: application/json\r\n\r\n"
+        ).encode("latin-1")
+
+
+def _parse_api(text: str) -> tuple[int, int] | None:
+    major, _, minor = text.partition(".")
+    return (int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else None
+
+
+def api_override() -> str | None:
+    """DOCKER_API_VERSION, which forces an API version as it does for the docker command."""
+    text = os.environ.get("DOCKER_API_VERSION")
+    if text and _parse_api(text) is None:
+        raise ConfigError(f"DOCKER_API_VERSION: {text!r} is wrong: a version such as 1.43 is right")
+    return text or None
+
+
+def tcp_address(text: str, setting: str) -> TcpAddress:
+    """``host:port`` as an address, or ConfigError naming the setting."""
+    host, separator, port = text.removeprefix("tcp://").removeprefix("http://").rstrip("/").rpartition(":")
+    if not separator or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ConfigError(f"--{setting}: {text!r} is wrong: host:port such as localhost:2375 is right")
+    return TcpAddress(host.strip("[]"), int(port))
+
+
+def unix_address(path: str, setting: str) -> UnixAddress:
+    """The path of a socket as an address, or ConfigError naming the setting."""
+    path = path.removeprefix("unix://")
+    if not path:
+        raise ConfigError(f"--{setting}: it is empty: a path such as /var/run/docker.sock is right")
+    return UnixAddress(path)

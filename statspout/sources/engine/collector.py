@@ -1,0 +1,193 @@
+"""One sample of every container per interval, through the engine. Each container has a poller of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from statspout.errors import EngineDown, Refused, SourceError, Timeout
+from statspout.logs import Limited
+from statspout.sample import Container, ContainerSample
+from statspout.source import Sink, Target
+from statspout.sources.engine.client import EngineClient
+from statspout.sources.engine.decode import Reading, Stats, read_stats, rolled_back, sample_of
+from statspout.sources.engine.gate import Gate
+from statspout.sources.engine.schedule import Schedule
+from statspout.telemetry import Telemetry
+
+log = logging.getLogger("statspout.collector")
+
+_DIRECT_DEADLINE = 2.0
+_WAITING_DEADLINE = 5.0
+"""Engines before 25 answer after their own collector's turn: a second, and more with many containers."""
+
+_LONGEST_PAUSE = 30.0
+"""Seconds; a container that hangs is asked ever more rarely, down to this."""
+
+_GONE = (404, 409)
+
+
+@dataclass(slots=True)
+class _Poller:
+    target: Target
+    request: bytes
+    before: Reading | None = None
+    timeouts: int = 0
+    task: asyncio.Task[None] | None = None
+
+
+class EngineCollector:
+    """Polls the containers that discovery finds; a :class:`statspout.source.Watcher`.
+
+    ``sink`` takes the samples and the runs that are over; ``missing`` is told of one that the engine does not know.
+    """
+
+    def __init__(
+        self,
+        client: EngineClient,
+        sink: Sink,
+        telemetry: Telemetry,
+        *,
+        interval: float,
+        daemons: int | None = None,
+        host: str = "",
+    ) -> None:
+        self.host = host
+        self.missing: Callable[[Container], None] = lambda _: None
+        self._client = client
+        self._sink = sink
+        self._telemetry = telemetry
+        self._interval = interval
+        self._gate = Gate(daemons, interval)
+        self._pollers: dict[str, _Poller] = {}
+        self._started = 0
+        self._limited = Limited(log)
+
+    # what discovery says
+
+    def found(self, target: Target) -> None:
+        """Poll this container from now on; what is new about one that is polled already counts from its next sample."""
+        poller = self._pollers.get(target.container.id)
+        if poller is not None:
+            poller.target = target
+            return
+        poller = _Poller(target, self._client.stats_request(target.container.id))
+        self._pollers[target.container.id] = poller
+        self._sink.begin(target.container)
+        self._gate.populate(len(self._pollers))
+        schedule = Schedule(asyncio.get_running_loop().time(), self._interval, self._started)
+        self._started += 1
+        poller.task = asyncio.create_task(self._poll_on(poller, schedule))
+
+    def lost(self, container: Container) -> None:
+        """This run is over: no more requests, and whoever holds values of it forgets them."""
+        poller = self._pollers.pop(container.id, None)
+        if poller is not None and poller.task is not None:
+            poller.task.cancel()
+        self._gate.populate(len(self._pollers))
+        self._sink.clear(container)
+
+    def renew_requests(self) -> None:
+        """The engine may speak another API version now."""
+        for container_id, poller in self._pollers.items():
+            poller.request = self._client.stats_request(container_id)
+
+    async def stop(self) -> None:
+        """End every poller."""
+        tasks = [poller.task for poller in self._pollers.values() if poller.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def round(self, targets: Sequence[Target], gap: float) -> int:
+        """One sample of each of ``targets``, CPU included: two readings ``gap`` seconds apart, in place of the polling.
+
+        Returns how many samples there were.
+        """
+        pollers = [_Poller(target, self._client.stats_request(target.container.id)) for target in targets]
+        self._gate.populate(len(pollers))
+        await asyncio.gather(*(self._read_quietly(poller) for poller in pollers))
+        await asyncio.sleep(gap)
+        samples = await asyncio.gather(*(self._read_quietly(poller) for poller in pollers))
+        for sample in samples:
+            if sample is not None:
+                self._sink.push(sample)
+        return len(samples) - samples.count(None)
+
+    # one container
+
+    async def _poll_on(self, poller: _Poller, schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._poll(poller, schedule.due)
+            pause = min(2**poller.timeouts, max(1, int(_LONGEST_PAUSE / self._interval)))
+            self._telemetry.skipped_ticks += schedule.advance(loop.time(), pause)
+            await asyncio.sleep(schedule.due - loop.time())
+
+    async def _poll(self, poller: _Poller, due: float) -> None:
+        try:
+            async with self._gate.pass_through():
+                self._telemetry.began(asyncio.get_running_loop().time() - due)
+                sample = await self._read(poller)
+        except SourceError as error:
+            self._failed(poller, error)
+        else:
+            poller.timeouts = 0
+            if sample is not None:
+                self._sink.push(sample)
+
+    async def _read_quietly(self, poller: _Poller) -> ContainerSample | None:
+        try:
+            async with self._gate.pass_through():
+                return await self._read(poller)
+        except SourceError as error:
+            self._failed(poller, error)
+            return None
+
+    async def _read(self, poller: _Poller) -> ContainerSample | None:
+        """Ask once. None when there is nothing new: the container does not run, or the answer is the last one again."""
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        body = await self._client.stats(poller.request, self._deadline())
+        self._gate.answered(loop.time() - asked)
+        answer = read_stats(body)
+        if answer is None:
+            self._telemetry.errors["not_running"] += 1
+            return None
+        return self._sample(poller, *answer)
+
+    def _sample(self, poller: _Poller, stats: Stats, reading: Reading) -> ContainerSample | None:
+        before = poller.before
+        if before is not None and reading.time_ns <= before.time_ns:
+            self._telemetry.errors["stale"] += 1
+            return None
+        if before is not None and rolled_back(before, reading):
+            # A restart that no event told of: this sample must not carry the earlier run's start time.
+            self.missing(poller.target.container)
+            poller.target = _of_unknown_start(poller.target)
+            before = None
+        poller.before = reading
+        self._telemetry.sampled()
+        return sample_of(stats, reading, before, poller.target, self.host)
+
+    def _deadline(self) -> float:
+        """Seconds for one answer: what this engine needs, and more when it was slow lately."""
+        least = _DIRECT_DEADLINE if self._client.engine.direct else _WAITING_DEADLINE
+        return max(least, 4 * self._gate.latency)
+
+    def _failed(self, poller: _Poller, error: SourceError) -> None:
+        self._telemetry.errors[error.kind] += 1
+        poller.timeouts = poller.timeouts + 1 if isinstance(error, Timeout) else 0
+        container = poller.target.container
+        if isinstance(error, Refused) and error.status in _GONE:
+            self.missing(container)
+        elif not isinstance(error, EngineDown):
+            self._limited.warning(error.kind, "container %s: %s", container.name, error)
+
+
+def _of_unknown_start(target: Target) -> Target:
+    return msgspec.structs.replace(target, container=msgspec.structs.replace(target.container, started_at=None))

@@ -1,0 +1,106 @@
+"""One engine as a source: its discovery and its collector, and nothing of any other engine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Collection
+
+from statspout.sample import Container
+from statspout.source import Sink, Source, Target, Watcher
+from statspout.sources.discovery import RELIST, Discovery
+from statspout.sources.engine.client import Engine, EngineClient
+from statspout.sources.engine.collector import EngineCollector
+from statspout.telemetry import Telemetry
+
+log = logging.getLogger("statspout.engine")
+
+_ROUND_GAP = 1.0
+"""Seconds between the two readings of ``--once``: enough for a CPU figure that holds."""
+
+
+class EngineSource(Source):
+    """The running containers of one engine, sampled every ``interval`` seconds.
+
+    ``host`` is the host of every sample; without one it is what the engine calls itself, else this machine's name.
+    """
+
+    def __init__(
+        self,
+        client: EngineClient,
+        telemetry: Telemetry,
+        *,
+        interval: float = 5.0,
+        daemons: int | None = None,
+        ignore: Collection[str] = (),
+        host: str = "",
+        relist: float = RELIST,
+    ) -> None:
+        self._client = client
+        self._telemetry = telemetry
+        self._interval = interval
+        self._daemons = daemons
+        self._ignore = ignore
+        self._host = host
+        self._relist = relist
+
+    async def run(self, sink: Sink) -> None:
+        """Produce samples until cancelled."""
+        collector = self._collector(sink)
+        discovery = self._discovery(collector, collector)
+        try:
+            await discovery.run()
+        finally:
+            await collector.stop()
+            self._client.close()
+
+    async def once(self, sink: Sink, patience: float = 10.0) -> int:
+        """One sample of every container that runs now; TimeoutError when the engine gives no list in ``patience`` s.
+
+        Returns how many samples there were.
+        """
+        collector, roster = self._collector(sink), _Roster()
+        discovery = self._discovery(roster, collector)
+        watching = asyncio.create_task(discovery.run())
+        try:
+            async with asyncio.timeout(patience):
+                await discovery.listed.wait()
+            return await collector.round(list(roster.targets.values()), _ROUND_GAP)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            self._client.close()
+
+    def _collector(self, sink: Sink) -> EngineCollector:
+        return EngineCollector(
+            self._client, sink, self._telemetry, interval=self._interval, daemons=self._daemons, host=self._host
+        )
+
+    def _discovery(self, watcher: Watcher, collector: EngineCollector) -> Discovery:
+        discovery = Discovery(self._client, watcher, self._telemetry, self._ignore, self._relist, self._meet(collector))
+        collector.missing = discovery.missing
+        return discovery
+
+    def _meet(self, collector: EngineCollector) -> Callable[[Engine], None]:
+        """What is done at each connection: the engine may have another name or version than before."""
+
+        def met(engine: Engine) -> None:
+            collector.host = self._host or engine.name or socket.gethostname()
+            collector.renew_requests()
+            log.debug("engine %s: %s, API %s", self._client.address, engine.version, engine.api)
+
+        return met
+
+
+class _Roster:
+    """A watcher that only remembers who runs."""
+
+    def __init__(self) -> None:
+        self.targets: dict[str, Target] = {}
+
+    def found(self, target: Target) -> None:
+        self.targets[target.container.id] = target
+
+    def lost(self, container: Container) -> None:
+        self.targets.pop(container.id, None)

@@ -1,0 +1,138 @@
+"""Flags and variables become settings; what is wrong is one line that names it and says what is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from statspout import ConfigError
+from statspout.config import configure
+from statspout.settings import Settings
+
+PLUGIN = '''
+from typing import Literal
+from statspout import Repository, option
+
+class Graphite(Repository):
+    """Write to Graphite."""
+    name = "graphite"
+    aliases = ("carbon",)
+    host: str = option(help="Carbon host.")
+    port: int = option(default=2003, minimum=1, help="Carbon port.")
+    mode: Literal["line", "pickle"] = option(default="line", help="Protocol.")
+    token: str = option(default="", secret=True, help="A token.")
+
+    def push(self, batch): ...
+'''
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> str:
+    path = tmp_path / "plugin.py"
+    path.write_text(PLUGIN)
+    return f"{path}:Graphite"
+
+
+def settings(*argv: str, **environ: str) -> Settings:
+    return configure(argv, environ).settings
+
+
+@pytest.mark.parametrize(
+    ("argv", "field", "value"),
+    [
+        (["--interval=3"], "interval", 3.0),
+        (["-interval=3"], "interval", 3.0),
+        (["--interval", "3"], "interval", 3.0),
+        (["--ignore=nginx, kibana"], "ignore", ("nginx", "kibana")),
+        (["--ignore=a", "--ignore=b,c"], "ignore", ("a", "b", "c")),
+        (["--repository=rest,prometheus"], "repository", ("rest", "prometheus")),
+        (["--socket.path=/x"], "socket_path", "/x"),
+        (["-mode=http", "-http.address=localhost:4243"], "http_address", "localhost:4243"),
+        (["--daemons=10"], "daemons", 10),
+        (["--once"], "once", True),
+        (["--once=false"], "once", False),
+        ([], "daemons", None),
+    ],
+)
+def test_flags_are_read(argv: list[str], field: str, value: Any) -> None:
+    assert getattr(settings(*argv), field) == value
+
+
+def test_a_flag_goes_before_a_variable_and_a_variable_before_the_default() -> None:
+    environ = {"STATSPOUT_INTERVAL": "7", "STATSPOUT_SOCKET_PATH": ""}
+    assert settings(**environ).interval == 7
+    assert settings("--interval=3", **environ).interval == 3
+    assert settings(**environ).socket_path == "/var/run/docker.sock"
+
+
+def test_a_plugins_options_are_settings_like_any_other(plugin: str) -> None:
+    argv = [f"--plugin={plugin}", "--repository=carbon", "--graphite.host=a", "--carbon.port=9"]
+    (repository,) = configure(argv, {"STATSPOUT_CARBON_MODE": "pickle"}).repositories
+    assert [getattr(repository, name) for name in ("host", "port", "mode")] == ["a", 9, "pickle"]
+
+
+def test_a_secret_comes_from_a_file_or_the_environment_and_is_never_shown(plugin: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hunter22\n")
+    argv = [f"--plugin={plugin}", "--repository=graphite", "--graphite.host=a"]
+    for extra, environ in (
+        ([f"--graphite.token-file={tmp_path / 'token'}"], {}),
+        ([], {"STATSPOUT_GRAPHITE_TOKEN": "hunter22"}),
+        ([], {"STATSPOUT_GRAPHITE_TOKEN_FILE": str(tmp_path / "token")}),
+    ):
+        (repository,) = configure([*argv, *extra], environ).repositories
+        assert repository.token == "hunter22"  # type: ignore[attr-defined]  # the plugin's own field
+        assert "hunter22" not in repr(repository)
+
+
+def test_an_option_of_a_repository_that_is_not_selected_is_no_error() -> None:
+    assert configure(["--rest.path=/x"], {"STATSPOUT_PROMETHEUS_ADDRESS": ":8080"}).repositories[0].name == "stdout"
+
+
+G = ["--repository=graphite", "--graphite.host=a"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "said"),
+    [
+        (["--intervall=3"], {}, "Unknown option: --intervall. Did you mean --interval?"),
+        (["--interval=3x"], {}, "--interval: '3x' is wrong: a number is right"),
+        (["--interval=nan"], {}, "--interval: 'nan' is wrong: a number is right"),
+        (["--interval=0.5"], {}, "--interval: 0.5 is too small: 1 or more is right"),
+        (["--interval"], {}, "--interval: a value is missing: --interval=VALUE is right"),
+        (["--interval=1", "--interval=2"], {}, "--interval specified multiple times"),
+        (["--daemons=0"], {}, "--daemons: 0 is too small: 1 or more is right"),
+        (["--daemons=many"], {}, "--daemons: 'many' is wrong: a whole number is right"),
+        (["--mode=tls"], {}, "--mode: 'tls' is wrong: socket or http is right"),
+        (["--once=maybe"], {}, "--once: unable to convert"),
+        (["nginx"], {}, "unexpected argument 'nginx': flags are written --name=value"),
+        ([], {"STATSPOUT_INTERVAL": "abc"}, "STATSPOUT_INTERVAL: 'abc' is wrong: a number is right"),
+        ([], {"STATSPOUT_ONCE": "maybe"}, "STATSPOUT_ONCE: 'maybe' is wrong: true or false is right"),
+        (["--repository=rst"], {}, "there is no repository 'rst': did you mean rest?"),
+        (["--repository=zzz"], {}, "there is no repository 'zzz': there are prometheus, rest, stdout"),
+        (["--repository=,"], {}, "--repository: it is empty: one of prometheus, rest, stdout is right"),
+        (["--repository=rest,rest"], {}, "--repository: rest is named twice: once is right"),
+        (["--plugin=x"], {}, "--plugin x: file.py:Class is right"),
+        (["--plugin=/nowhere/x.py:X"], {}, "there is no file /nowhere/x.py"),
+        (
+            ["PLUGIN", "--repository=graphite"],
+            {},
+            "repository graphite needs --graphite.host (or STATSPOUT_GRAPHITE_HOST)",
+        ),
+        (["PLUGIN", *G, "--graphite.port=0"], {}, "--graphite.port: 0 is too small"),
+        (["PLUGIN", *G, "--carbon.port=x"], {}, "--carbon.port: 'x' is wrong: a whole number is right"),
+        (
+            ["PLUGIN", *G, "--graphite.token=x"],
+            {},
+            "Unknown option: --graphite.token. Did you mean --graphite.token-file?",
+        ),
+        (["PLUGIN", *G, "--graphite.token-file=/nope"], {}, "/nope cannot be read: No such file or directory"),
+        (["PLUGIN", *G], {"STATSPOUT_GRAPHITE_PORT": "1", "STATSPOUT_CARBON_PORT": "2"}, "one setting with two values"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(plugin: str, argv: list[str], environ: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure([f"--plugin={plugin}" if part == "PLUGIN" else part for part in argv], environ)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

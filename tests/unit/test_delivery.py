@@ -1,0 +1,299 @@
+"""Nothing is lost in silence: whatever a repository does, its books balance."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from statspout import Closed, Container, ContainerSample, Metric, Rejected, Repository, RetryAfter, Sample
+from statspout.delivery.backoff import Backoff
+from statspout.delivery.delivery import Delivery
+from statspout.delivery.live import Live
+from statspout.delivery.queue import Queue
+from statspout.router import Router
+from statspout.testing import sample, samples
+
+
+class Recorder(Repository):
+    """Remembers what is done to it; ``script`` holds what the next pushes raise (None: nothing)."""
+
+    name = "recorder"
+    flush_interval = 0.0
+
+    def __post_init__(self) -> None:
+        self.calls: list[str] = []
+        self.stored: list[Sample] = []
+        self.cleared: list[str] = []
+        self.script: list[Exception | None] = []
+        self.poison: set[int] = set()
+
+    def open(self) -> None:
+        self.calls.append("open")
+
+    def push(self, batch: Sequence[Sample]) -> None:
+        self.calls.append("push")
+        error = self.script.pop(0) if self.script else None
+        if error is not None:
+            raise error
+        if any(one.time_ns in self.poison for one in batch):
+            raise Rejected("poison")
+        self.stored.extend(batch)
+
+    def clear(self, container: Container) -> None:
+        self.cleared.append(f"{container.name} after {len(self.stored)}")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+class AsyncRecorder(Repository):
+    """The same on the loop."""
+
+    name = "asyncrecorder"
+    flush_interval = 0.0
+
+    def __post_init__(self) -> None:
+        self.stored: list[Sample] = []
+
+    async def push(self, batch: Sequence[Sample]) -> None:
+        await asyncio.sleep(0)
+        self.stored.extend(batch)
+
+
+def quick() -> Backoff:
+    return Backoff(first=0.001, cap=0.01)
+
+
+def deliver(repository: Repository, work: Callable[[Delivery], Awaitable[Any] | None], **kw: Any) -> Delivery:
+    """Run a delivery around ``work``, drain it, and hold its books to their promise."""
+
+    async def main() -> Delivery:
+        delivery = Delivery(repository, backoff=quick(), **kw)
+        delivery.start()
+        waiting = work(delivery)
+        if waiting is not None:
+            await waiting
+        await delivery.stop(2.0)
+        return delivery
+
+    delivery = asyncio.run(main())
+    assert delivery.books.balanced
+    assert delivery.books.queued == 0
+    return delivery
+
+
+def put(count: int) -> Callable[[Delivery], None]:
+    def work(delivery: Delivery) -> None:
+        for one in samples(count):
+            delivery.put(one)
+
+    return work
+
+
+def times(stored: Sequence[Sample]) -> list[int]:
+    return [one.time_ns for one in stored]
+
+
+def test_everything_arrives_in_order_and_in_batches() -> None:
+    repository = Recorder()
+    books = deliver(repository, put(2500)).books
+    assert times(repository.stored) == times(samples(2500))
+    assert (books.collected, books.delivered) == (2500, 2500)
+    assert repository.calls == ["open", "push", "push", "push", "close"]
+
+
+def test_an_async_repository_is_served_alike() -> None:
+    repository = AsyncRecorder()
+    deliver(repository, put(10))
+    assert len(repository.stored) == 10
+
+
+def test_a_failed_push_comes_again_after_close_and_open() -> None:
+    repository = Recorder()
+    repository.script = [OSError("down"), None]
+    books = deliver(repository, put(3)).books
+    assert repository.calls == ["open", "push", "close", "open", "push", "close"]
+    assert times(repository.stored) == times(samples(3))
+    assert (books.delivered, books.failures) == (3, 1)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), SystemExit(3), KeyError("x"), RetryAfter(0.01)])
+def test_whatever_a_plugin_raises_the_batch_is_kept(error: Any) -> None:
+    repository = Recorder()
+    repository.script = [error, None]
+    assert deliver(repository, put(3)).books.delivered == 3
+
+
+def test_retry_after_is_respected() -> None:
+    async def work(delivery: Delivery) -> None:
+        delivery.put(sample())
+        await asyncio.sleep(0.15)
+        assert repository.calls.count("push") == 1
+        await asyncio.sleep(0.2)
+        assert repository.calls.count("push") == 2
+
+    repository = Recorder()
+    repository.script = [RetryAfter(0.25)]
+    deliver(repository, work)
+
+
+@pytest.mark.parametrize("poison", [{0}, {7}, {3, 4}, {0, 99}, set(range(10))])
+def test_poison_is_found_by_bisection_and_only_it_is_dropped(poison: set[int]) -> None:
+    batch = samples(100)
+    repository = Recorder()
+    repository.poison = {batch[i].time_ns for i in poison}
+    books = deliver(repository, put(100)).books
+    assert books.dropped == {"rejected": len(poison)}
+    assert times(repository.stored) == [one.time_ns for i, one in enumerate(batch) if i not in poison]
+
+
+@pytest.mark.parametrize(("rest", "again"), [("stored", []), ("retry", [0, 2])])
+def test_named_poison_is_dropped_and_the_rest_is_as_the_repository_says(rest: Any, again: list[int]) -> None:
+    repository = Recorder()
+    repository.script = [Rejected("type", indices=[1], rest=rest)]
+    books = deliver(repository, put(3)).books
+    assert (books.dropped, books.delivered) == ({"rejected": 1}, 2)
+    assert times(repository.stored) == [samples(3)[i].time_ns for i in again]
+
+
+def test_a_full_queue_drops_the_oldest_and_counts_them() -> None:
+    async def work(delivery: Delivery) -> None:
+        for one in samples(100):
+            delivery.put(one)
+        assert delivery.books.balanced
+        assert delivery.books.queued == 10
+
+    repository = Recorder()
+    books = deliver(repository, work, limit=10).books
+    assert books.dropped == {"overflow": 90}
+    assert times(repository.stored) == times(samples(100)[90:])
+
+
+def test_a_closed_destination_retires_its_repository() -> None:
+    async def work(delivery: Delivery) -> None:
+        put(3)(delivery)
+        await asyncio.wait_for(delivery.finished.wait(), 1)
+        put(2)(delivery)
+
+    repository = Recorder()
+    repository.script = [Closed("pipe closed")]
+    assert deliver(repository, work).books.dropped == {"closed": 5}
+
+
+def test_clear_comes_behind_the_containers_last_sample() -> None:
+    def work(delivery: Delivery) -> None:
+        put(5)(delivery)
+        delivery.clear(sample().container)
+        put(5)(delivery)
+
+    repository = Recorder()
+    deliver(repository, work)
+    assert repository.cleared == ["web after 5"]
+    assert len(repository.stored) == 10
+
+
+def test_what_a_repository_does_not_take_is_counted_as_filtered() -> None:
+    metric = Metric(time_ns=1, host="h", key="k", name="n", kind="gauge", value=1)
+    books = deliver(Recorder(), lambda delivery: delivery.put(metric)).books
+    assert (books.collected, books.filtered) == (1, 1)
+
+
+def test_a_hanging_repository_delays_nobody_and_cannot_keep_the_program() -> None:
+    release = threading.Event()
+
+    class Hanging(Recorder):
+        name = "hanging"
+
+        def push(self, batch: Sequence[Sample]) -> None:
+            release.wait(10)
+
+    async def main() -> None:
+        hanging, good = Delivery(Hanging()), Delivery(other)
+        router = Router([hanging, good])
+        for route in router.routes:
+            route.start()
+        router.push(sample())
+        await asyncio.sleep(0.05)
+        assert len(other.stored) == 1
+        await asyncio.gather(*(route.stop(0.2) for route in router.routes))
+        assert hanging.books.dropped == {"shutdown": 1}
+        assert hanging.books.balanced
+
+    other = Recorder()
+    asyncio.run(main())
+    release.set()
+
+
+def test_samples_of_a_run_that_is_over_are_discarded_and_counted() -> None:
+    async def main() -> None:
+        repository = Recorder()
+        router = Router([Delivery(repository)])
+        router.clear(sample().container)
+        router.push(sample())
+        books = router.routes[0].books
+        assert (books.collected, books.dropped) == (1, {"gone": 1})
+        router.begin(sample().container)
+        router.push(sample())
+        assert books.queued == 1
+        assert books.balanced
+
+    asyncio.run(main())
+
+
+def test_a_failing_live_repository_loses_its_sample_and_nothing_else() -> None:
+    class Failing(Recorder):
+        name = "failing"
+
+        def push(self, batch: Sequence[Sample]) -> None:
+            raise ValueError("bug")
+
+    live = Live(Failing())  # type: ignore[arg-type]  # routes are not needed here
+    live.put(sample())
+    assert live.books.dropped == {"error": 1}
+    assert live.books.balanced
+
+
+def test_the_queue_keeps_word_of_gone_containers_when_it_overflows() -> None:
+    queue = Queue(limit=2)
+    first, *rest = samples(4)
+    queue.put(first)
+    queue.put_clear(first.container)
+    assert sum(queue.put(one) for one in rest) == 2
+    assert queue.take(9) == first.container
+    assert queue.take(9) == rest[1:]
+
+
+def test_backoff_doubles_up_to_its_cap_and_begins_anew() -> None:
+    backoff = Backoff(first=1, cap=8, draw=lambda low, high: high)
+    assert [backoff.failed() for _ in range(5)] == [1, 2, 4, 8, 8]
+    backoff.succeeded()
+    assert backoff.failed() == 1
+
+
+def test_batches_wait_for_more_no_longer_than_the_flush_interval() -> None:
+    class Patient(Recorder):
+        name = "patient"
+        flush_interval = 0.1
+
+    async def work(delivery: Delivery) -> None:
+        for one in samples(4):
+            delivery.put(one)
+            await asyncio.sleep(0.01)
+        assert "push" not in repository.calls
+        await asyncio.sleep(0.15)
+        assert repository.calls == ["open", "push"]
+
+    repository = Patient()
+    deliver(repository, work)
+
+
+def test_the_record_crosses_unchanged() -> None:
+    repository = Recorder()
+    deliver(repository, put(1))
+    (got,) = repository.stored
+    assert isinstance(got, ContainerSample)
+    assert got == samples(1)[0]

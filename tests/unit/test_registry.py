@@ -1,0 +1,96 @@
+"""Repositories are found, and broken ones are told in one line before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from statspout import ConfigError, LiveRepository, Repository, Sample, option
+from statspout.options import settings_of
+from statspout.registry import RESERVED, Registry, check_class, load, load_plugin
+
+
+class Good(Repository):
+    """Good."""
+
+    name = "good"
+
+    def push(self, batch: Sequence[Sample]) -> None: ...
+
+
+def test_the_shipped_repositories_are_found_through_entry_points() -> None:
+    registry = load()
+    assert {"stdout", "rest", "prometheus"} <= set(registry.classes)
+    assert not registry.broken
+
+
+def test_two_of_one_name_clash_at_once() -> None:
+    with pytest.raises(ConfigError, match="there is a repository 'good' already"):
+        load(extra=[Good, Good])
+
+
+@pytest.mark.parametrize("name", [*sorted(RESERVED), "Big", "with space", "", "1st"])
+def test_reserved_and_malformed_names_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="name"):
+        check_class(type("Bad", (Good,), {"name": name}), "test")
+
+
+def test_mixed_methods_are_refused() -> None:
+    async def push(self: Repository, batch: Sequence[Sample]) -> None: ...
+
+    def close(self: Repository) -> None: ...
+
+    with pytest.raises(ConfigError, match="all def or all async def"):
+        check_class(type("Mixed", (Good,), {"push": push, "close": close}), "test")
+
+
+def test_a_class_without_push_is_refused() -> None:
+    with pytest.raises(ConfigError, match="Lacking lacks push"):
+        check_class(type("Lacking", (Repository,), {"name": "lacking"}), "test")
+
+
+def test_a_live_repository_has_routes() -> None:
+    with pytest.raises(ConfigError, match=r"subclass of statspout\.LiveRepository"):
+        check_class(type("Fake", (Good,), {"live": True}), "test")
+    assert settings_of(LiveRepository)[0].field == "address"
+
+
+def test_an_unselected_broken_package_hurts_nobody() -> None:
+    registry = Registry(broken={"acme": "ImportError: no module named acme"})
+    registry.add(Good, "test")
+    assert registry.find("good") is Good
+    with pytest.raises(ConfigError, match="acme cannot be used: ImportError"):
+        registry.find("acme")
+
+
+@pytest.mark.parametrize(
+    ("source", "spec", "said"),
+    [
+        ("import nosuchmodule", "X", "it does not import: ModuleNotFoundError: No module named 'nosuchmodule' (line 1"),
+        ("x = (", "X", "it does not import: SyntaxError"),
+        ("raise RuntimeError('two\\nlines')", "X", "RuntimeError: two lines (line 1 of plugin.py)"),
+        ("class Graphite: ...", "Graphit", "has no Graphit, did you mean Graphite?"),
+        ("class X: ...", "X", "X is not a subclass of statspout.Repository"),
+    ],
+)
+def test_a_plugin_that_does_not_load_is_one_clear_line(tmp_path: Path, source: str, spec: str, said: str) -> None:
+    (tmp_path / "plugin.py").write_text(source)
+    with pytest.raises(ConfigError) as caught:
+        load_plugin(f"{tmp_path / 'plugin.py'}:{spec}")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_options_are_constructor_arguments_with_inherited_ones_first() -> None:
+    class Child(Good):
+        """Child."""
+
+        name = "child"
+        port: int = option(default=1, help="Port.")
+        max_size: float | None = option(default=None, help="Size.")
+
+    assert Child(port=5).port == 5
+    assert [s.name for s in settings_of(Child, "child")] == ["child.port", "child.max-size"]
+    assert [s.env for s in settings_of(Child, "child")] == ["STATSPOUT_CHILD_PORT", "STATSPOUT_CHILD_MAX_SIZE"]

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from statspout.latest import Latest
 from statspout.options import Options, option
 from statspout.sample import Container, ContainerSample, Sample
 
@@ -64,7 +65,7 @@ class Repository(Options, ABC):
 
 
 class LiveRepository(Repository):
-    """A repository that serves the latest value of each container over HTTP.
+    """A repository that serves the latest value of each container over HTTP. Subclass it and write :meth:`routes`.
 
     The router calls :meth:`push` and :meth:`clear`, plain functions, on the loop as samples come; there is no queue,
     batch or retry. The web server mounts :meth:`routes` at :attr:`address`; equal addresses share one port.
@@ -78,6 +79,28 @@ class LiveRepository(Repository):
 
     interval = 5.0
     """Seconds between the samples of a container; set before :meth:`open`. Values older than three are not served."""
+
+    def __post_init__(self) -> None:
+        self.latest = Latest(self.interval)
+        """The current samples; what :meth:`routes` serve."""
+
+    def open(self) -> None:
+        """Begin with nothing."""
+        self.latest = Latest(self.interval)
+
+    def push(self, batch: Sequence[Sample]) -> None:
+        """Keep the latest sample of each container."""
+        for sample in batch:
+            if isinstance(sample, ContainerSample):
+                self.latest.put(sample)
+
+    def clear(self, container: Container) -> None:
+        """Serve ``container`` no more."""
+        self.latest.drop(container)
+
+    def close(self) -> None:
+        """Serve nothing more."""
+        self.latest = Latest(self.interval)
 
     @abstractmethod
     def routes(self) -> Sequence[BaseRoute]:

@@ -148,7 +148,8 @@ class Discovery:
 
     def _reconcile(self, entry: Listed, asked: float, deep: bool) -> None:
         known = self._known.get(entry.id)
-        if known is None or deep or known.target.container.started_at is None or _restarted(known.target, entry):
+        # A young container may be a new run of one that is known; the list alone does not tell.
+        if known is None or deep or known.target.container.started_at is None or entry.young:
             self._adopt(entry.id, _target_of(entry))
         elif known.touched < asked:
             container = msgspec.structs.replace(known.target.container, name=entry.name)
@@ -272,12 +273,6 @@ async def _either(task: asyncio.Task[None], event: asyncio.Event, patience: floa
 def _pause(failures: int, slowest: float) -> float:
     """Seconds before the next subscription: doubled at each failure, with jitter, none after a steady one."""
     return random.uniform(0.5, 1.0) * min(slowest, 0.25 * 2 ** min(failures, 10)) if failures else 0.1
-
-
-def _restarted(target: Target, entry: Listed) -> bool:
-    """Whether the list says that it started a moment ago, and we know of an earlier start. An inspect will tell."""
-    started, uptime = target.container.started_at, entry.uptime
-    return uptime is not None and started is not None and time.time() - started / 1e9 > uptime + 5
 
 
 def _another_run(before: Container, after: Container) -> bool:

@@ -162,19 +162,19 @@ def test_one_bad_container_in_a_list_does_not_hide_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "health", "uptime"),
+    ("status", "health", "young"),
     [
-        ("Up 3 seconds", None, 3.0),
-        ("Up 1 second (health: starting)", "starting", 1.0),
-        ("Up Less than a second", None, 0.0),
-        ("Up 5 minutes (unhealthy)", "unhealthy", None),
-        ("Up 2 hours (Paused)", None, None),
-        ("", None, None),
+        ("Up 3 seconds", None, True),
+        ("Up 1 second (health: starting)", "starting", True),
+        ("Up Less than a second", None, True),
+        ("Up 5 minutes (unhealthy)", "unhealthy", False),
+        ("Up 2 hours (Paused)", None, False),
+        ("", None, False),
     ],
 )
-def test_status_texts_tell_health_and_a_young_uptime(status: str, health: str | None, uptime: float | None) -> None:
+def test_status_texts_tell_health_and_youth(status: str, health: str | None, young: bool) -> None:
     entry = Listed(id="a" * 64, names=["/other/link", "/web"], status=status)
-    assert (entry.name, entry.health, entry.uptime) == ("web", health, uptime)
+    assert (entry.name, entry.health, entry.young) == ("web", health, young)
 
 
 @pytest.mark.parametrize(

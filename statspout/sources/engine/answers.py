@@ -67,11 +67,9 @@ class Listed(msgspec.Struct, rename="pascal"):
         return found[1] if found else None
 
     @property
-    def uptime(self) -> float | None:
-        """Its seconds since the start, where the status text is that exact: in the first minute."""
-        if found := re.match(r"Up (\d+) seconds?\b", self.status):
-            return float(found[1])
-        return 0.0 if self.status.startswith("Up Less than a second") else None
+    def young(self) -> bool:
+        """Whether the status text counts its uptime in seconds, as it does in the first minute."""
+        return re.match(r"Up (\d+ second|Less than a second)", self.status) is not None
 
 
 class HealthState(msgspec.Struct, rename="pascal"):

@@ -30,7 +30,7 @@ DIRECT_ONE_SHOT_API = (1, 44)
 
 EVENTS = ("start", "die", "destroy", "stop", "pause", "unpause", "rename", "update")
 
-DEADLINE = 10.0
+DEADLINE = 5.0
 """Seconds for the rare calls: version, info, list, inspect."""
 
 _LONGEST_EVENT = 1024 * 1024
@@ -56,14 +56,15 @@ class Engine:
 
 
 class EngineClient:
-    """One engine at one address."""
+    """One engine at one address. ``deadline`` is in seconds, for all but the statistics."""
 
-    def __init__(self, address: Address, api_override: str | None = None) -> None:
+    def __init__(self, address: Address, api_override: str | None = None, deadline: float = DEADLINE) -> None:
         self.address = address
         self.engine = Engine("", "", None)
         self._pool = Pool(address)
         self._prefix = ""
         self._override = api_override
+        self._deadline = deadline
 
     async def negotiate(self) -> Engine:
         """Ask who the engine is, and agree on an API version. A proxy may forbid some of it; the unknown is empty."""
@@ -98,7 +99,7 @@ class EngineClient:
         """What happens to containers from now on: None once the engine listens to us, then each event until its end."""
         filters = quote(json.dumps({"type": ["container"], "event": EVENTS}, separators=(",", ":")))
         rest = b""
-        async for piece in self._pool.stream(self._request(f"{self._prefix}/events?filters={filters}"), DEADLINE):
+        async for piece in self._pool.stream(self._request(f"{self._prefix}/events?filters={filters}"), self._deadline):
             if not piece:
                 yield None
                 continue
@@ -117,7 +118,7 @@ class EngineClient:
         try:
             return decode((await self._get("/version", prefix="")).body, Version, "version")
         except (Refused, BadAnswer):
-            ping = await self._pool.get(self._request("/_ping"), DEADLINE)
+            ping = await self._pool.get(self._request("/_ping"), self._deadline)
             return Version(api_version=ping.headers.get("api-version", ""))
 
     async def _name(self) -> str:
@@ -129,7 +130,7 @@ class EngineClient:
 
     async def _get(self, path: str, prefix: str | None = None) -> Answer:
         whole = (self._prefix if prefix is None else prefix) + path
-        answer = await self._pool.get(self._request(whole), DEADLINE)
+        answer = await self._pool.get(self._request(whole), self._deadline)
         if answer.status != 200:
             raise Refused(answer.status, error_message(answer.body))
         return answer

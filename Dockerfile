@@ -1,0 +1,36 @@
+# Any image with Python 3.11 or newer will do.
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS build
+# For networks with a package index, a proxy or a certificate authority of their own. They stay in this stage.
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_TRUSTED_HOST
+ARG PIP_PROXY
+ARG PIP_CERT
+ARG PIP_DEFAULT_TIMEOUT
+WORKDIR /build
+COPY pyproject.toml README.md LICENSE ./
+# All three: the package links to the other two.
+COPY statspout statspout
+COPY repositories repositories
+COPY cmd cmd
+RUN python3 -m venv /usr/local/lib/statspout \
+ && /usr/local/lib/statspout/bin/pip install --no-input --no-cache-dir --disable-pip-version-check --compile '.[all]' \
+ && /usr/local/lib/statspout/bin/pip uninstall --yes --quiet pip setuptools
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="statspout" \
+      org.opencontainers.image.description="What your containers use, routed to the database you already have." \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=build /usr/local/lib/statspout /usr/local/lib/statspout
+RUN echo 'statspout:x:10001:10001::/nonexistent:/usr/sbin/nologin' >> /etc/passwd \
+ && echo 'statspout:x:10001:' >> /etc/group
+ENV PATH=/usr/local/lib/statspout/bin:$PATH \
+    STATSPOUT_REST_ADDRESS=:8080 \
+    STATSPOUT_PROMETHEUS_ADDRESS=:8080
+EXPOSE 8080
+# Not root, so the engine's socket needs its group: docker run --group-add "$(stat -c %g /var/run/docker.sock)" ...
+# Where that is not to be had: --user 0.
+USER 10001:10001
+ENTRYPOINT ["statspout"]

@@ -1,0 +1,31 @@
+SOURCES := $(shell find statspout repositories cmd -name '*.py')
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/.installed ## install into .venv and run the daemon
+	@.venv/bin/python scripts/run.py $(ARGS)
+
+test: ## run all tests against the built wheel; ARGS go to pytest
+	@scripts/test $(ARGS)
+
+check: ## lint, format, types, unit tests
+	@scripts/check
+
+bench: .venv/.installed ## measure what a container-sample costs
+	@.venv/bin/python bench/run.py $(ARGS)
+
+clean: ## remove everything that was built or downloaded
+	rm -rf .venv .venv-test .work build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+# What a build leaves would put deleted modules back.
+.venv/.installed: pyproject.toml README.md $(SOURCES)
+	@scripts/venv .venv
+	@echo "installing statspout into .venv"
+	@rm -rf build *.egg-info
+	@.venv/bin/python -m pip install -qq --no-input --disable-pip-version-check '.[all]'
+	@rm -rf build *.egg-info
+	@touch $@

@@ -1,0 +1,213 @@
+"""The test suite of a repository, for its author to subclass."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from statspout.catalogue import ENTRIES
+from statspout.options import settings_of
+from statspout.registry import check_class
+from statspout.repository import LiveRepository, Repository
+from statspout.sample import Container, ContainerSample, Metric, MetricKind, Sample, Summary
+from statspout.testing.samples import sample, samples
+
+AWKWARD = ("é-Ж-漢字-🐳", "say \"hi\" 'there'", "two\nlines\r\n", "tab\tnul\0bell\a", "back\\slash", "a=b,c{d}", " ")
+"""Texts that a container's name, image or labels may hold."""
+
+_SECRET = "a-secret-that-nobody-may-read"  # noqa: S105 - what must not show up
+
+
+class RepositoryContract(ABC):
+    """Subclass it in a test file and write :meth:`make`; pytest does the rest.
+
+    ::
+
+        class TestGraphite(RepositoryContract):
+            def make(self) -> Graphite:
+                return Graphite(port=self.port)
+
+    It is for repositories of plain functions, of coroutines, and live ones. Where :meth:`stored` is written too, the
+    tests look at what arrived.
+    """
+
+    @abstractmethod
+    def make(self) -> Repository:
+        """A new repository, not yet open, whose destination works."""
+
+    def stored(self, repository: Repository) -> Sequence[object] | None:  # noqa: ARG002 - for subclasses
+        """Everything that the destination of ``repository`` holds now, one item or more a sample; None if unseen."""
+        return None
+
+    def test_the_class_passes_the_checks_at_load(self) -> None:
+        """Its name, methods and settings are such that the program takes it."""
+        check_class(type(self.make()), "the contract")
+
+    def test_every_setting_has_a_help_text(self) -> None:
+        """A person who asks for help is told something."""
+        for setting in settings_of(type(self.make())):
+            assert setting.help.strip(), f"{setting.name} has no help"
+
+    def test_the_repr_shows_no_secret(self) -> None:
+        """Secrets stay out of logs."""
+        repository = self.make()
+        for setting in settings_of(type(repository)):
+            if setting.secret:
+                setattr(repository, setting.field, _SECRET)
+        assert _SECRET not in repr(repository), "the repr shows a secret"
+
+    def test_open_push_clear_and_close_work_in_their_order(self) -> None:
+        """The life of a repository."""
+        one = sample()
+        with _opened(self.make()) as driver:
+            driver.push([one])
+            driver.clear(one.container)
+
+    def test_what_was_pushed_is_stored(self) -> None:
+        """When push returns, every sample has arrived."""
+        with _opened(self.make()) as driver:
+            before = self.stored(driver.repository)
+            driver.push(samples(3))
+            after = self.stored(driver.repository)
+            if before is not None and after is not None:
+                assert len(after) >= len(before) + 3, f"of 3 samples came {len(after) - len(before)} items"
+
+    def test_a_batch_of_one_and_of_a_thousand_are_taken(self) -> None:
+        """Batches come in every size."""
+        with _opened(self.make()) as driver:
+            driver.push(samples(1))
+            driver.push(samples(1000))
+
+    def test_unknown_values_are_taken(self) -> None:
+        """A sample may know nothing but whom it is about and when."""
+        bare = ContainerSample(time_ns=1, host="", container=Container(id="0" * 64, name="bare"))
+        with _opened(self.make()) as driver:
+            driver.push([bare])
+
+    def test_awkward_names_and_labels_are_taken(self) -> None:
+        """Quotes, newlines and other alphabets do not stop a batch."""
+        labels = dict(zip(AWKWARD, reversed(AWKWARD), strict=True))
+        with _opened(self.make()) as driver:
+            driver.push(
+                [sample(text, image=text, labels=labels, host=text, network_shared_with=text) for text in AWKWARD]
+            )
+
+    def test_huge_counters_are_taken(self) -> None:
+        """Counters have 64 bits without a sign."""
+        counters = [entry.field for entry in ENTRIES if entry.unit in ("bytes", "packets", "errors")]
+        with _opened(self.make()) as driver:
+            driver.push([sample("huge", **dict.fromkeys(counters, huge)) for huge in (2**53 + 1, 2**63, 2**64 - 1)])
+
+    def test_every_kind_of_metric_is_taken_if_metrics_are(self) -> None:
+        """A repository that accepts metrics accepts counts, texts and summaries."""
+        with _opened(self.make()) as driver:
+            if Metric in driver.repository.accepts:
+                driver.push(list(_metrics()))
+
+    def test_to_clear_an_unknown_container_is_harmless(self) -> None:
+        """A container may go before anything of it came."""
+        with _opened(self.make()) as driver:
+            driver.clear(sample("never-seen").container)
+
+    def test_to_close_without_open_and_twice_is_harmless(self) -> None:
+        """Close comes after an open that failed, and again at the end."""
+        with _driven(self.make()) as driver:
+            driver.close()
+            driver.open()
+            driver.close()
+            driver.close()
+
+    def test_it_works_again_after_close_and_open(self) -> None:
+        """That is what follows a failed push."""
+        with _opened(self.make()) as driver:
+            driver.push([sample()])
+            driver.close()
+            driver.open()
+            driver.push([sample()])
+
+    def test_push_neither_changes_nor_keeps_the_batch(self) -> None:
+        """The batch is the framework's: it may come again, and it is memory."""
+        batch = _Batch(samples(3))
+        kept = weakref.ref(batch)
+        with _opened(self.make()) as driver:
+            driver.push(batch)
+            assert batch == samples(3), "push changed the batch"
+            del batch
+            gc.collect()
+            assert kept() is None, "push keeps the batch"
+
+    def test_a_live_repository_has_routes_and_forgets_who_is_gone(self) -> None:
+        """What is served is current."""
+        one = sample()
+        with _opened(self.make()) as driver:
+            if not isinstance(driver.repository, LiveRepository):
+                return
+            assert driver.repository.routes(), "there are no routes"
+            driver.push([one])
+            driver.clear(one.container)
+            assert not self.stored(driver.repository), "a container that is gone is still served"
+
+
+class _Batch(list[Sample]):
+    """A list that can be watched going away."""
+
+
+@dataclass(slots=True)
+class _Driver:
+    """Calls a repository as the framework does, whether its methods are coroutines or not."""
+
+    repository: Repository
+    runner: asyncio.Runner
+
+    def open(self) -> None:
+        self._call(self.repository.open)
+
+    def push(self, batch: Sequence[Sample]) -> None:
+        assert batch, "the contract promises batches that are not empty"
+        self._call(self.repository.push, batch)
+
+    def clear(self, container: Container) -> None:
+        self._call(self.repository.clear, container)
+
+    def close(self) -> None:
+        self._call(self.repository.close)
+
+    def _call(self, method: Callable[..., Any], *arguments: Any) -> None:
+        result = method(*arguments)
+        if inspect.iscoroutine(result):
+            result = self.runner.run(result)
+        assert result is None, f"{method.__name__} returned {result!r}"
+
+
+@contextmanager
+def _driven(repository: Repository) -> Iterator[_Driver]:
+    with asyncio.Runner() as runner:
+        yield _Driver(repository, runner)
+
+
+@contextmanager
+def _opened(repository: Repository) -> Iterator[_Driver]:
+    with _driven(repository) as driver:
+        driver.open()
+        try:
+            yield driver
+        finally:
+            driver.close()
+
+
+def _metrics() -> Iterable[Metric]:
+    values: dict[str, Any] = {
+        "timer": Summary(count=2, sum=3.0, min=1.0, max=2.0, mean=1.5, stdev=0.5, percentiles={"95": 2.0}),
+        "text": "two\nlines",
+    }
+    for kind in get_args(MetricKind):
+        yield Metric(
+            time_ns=1, host="node-1", key=f"shop.{kind}", name=f"shop.{kind}", kind=kind, value=values.get(kind, 7)
+        )

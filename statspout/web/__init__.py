@@ -1,0 +1,1 @@
+"""The one HTTP server: whatever has routes is mounted on it."""

@@ -1,0 +1,140 @@
+"""What is mounted where, and the start and stop of serving it.
+
+Most runs serve nothing: neither starlette nor uvicorn is loaded before the first start with something mounted.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from statspout.errors import ConfigError
+from statspout.web import sockets
+from statspout.web.address import parse_address, show_address
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from statspout.web.serving import Serving
+
+_PARAMETER = re.compile(r"\{[^}]*\}")
+
+
+class WebServer:
+    """Serves the routes of whoever mounts some. Equal addresses share one port, except that port 0 is never shared.
+
+    Settings are whole names such as ``rest.address``.
+    """
+
+    def __init__(self) -> None:
+        self._sites: list[_Site] = []
+
+    def mount(self, address: str, routes: Sequence[BaseRoute], setting: str, owner: str) -> None:
+        """Serve ``routes`` at ``address``, which ``setting`` gave, for ``owner``, such as a repository's name.
+
+        ConfigError when the address is wrong, or another owner has an equal path there.
+        """
+        host, port = parse_address(address, setting)
+        site = next((site for site in self._sites if port and (site.host, site.port) == (host, port)), None)
+        if site is None:
+            site = _Site(host, port)
+            self._sites.append(site)
+        site.mount(_Mount(setting, owner, routes))
+
+    async def start(self) -> None:
+        """Listen everywhere, then serve in the running loop. ConfigError, and nothing is left, when a port is taken."""
+        try:
+            for site in self._sites:
+                await self._listen(site)
+            for site in self._sites:
+                await site.serve()
+        except BaseException:
+            await self.stop()
+            raise
+
+    @property
+    def bound(self) -> list[tuple[str, str, int]]:
+        """(setting, host, port) of every mount since :meth:`start`; the host of every interface is ``0.0.0.0``."""
+        return [
+            (mount.setting, site.host or "0.0.0.0", site.sockets[0].getsockname()[1])  # noqa: S104 - only shown
+            for site in self._sites
+            if site.sockets
+            for mount in site.mounts
+        ]
+
+    async def stop(self) -> None:
+        """Finish what is being answered, for at most two seconds, and close everything. Harmless when not started."""
+        for site in self._sites:
+            await site.stop()
+
+    async def _listen(self, site: _Site) -> None:
+        try:
+            site.sockets = await sockets.listen(site.host, site.port)
+        except OSError as error:
+            raise ConfigError(
+                f"--{site.setting}: {site.address} cannot be listened on: {self._remedy(site, error)}"
+            ) from error
+
+    def _remedy(self, site: _Site, error: OSError) -> str:
+        for other in self._sites:
+            if other is not site and other.sockets and other.port == site.port:
+                return f"--{other.setting} has that port: the same address, {other.address}, or another port is right"
+        return sockets.remedy(error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    setting: str
+    owner: str
+    routes: Sequence[BaseRoute]
+
+    def paths(self) -> dict[str, str]:
+        """Its paths by what they match, whatever their parameters are called."""
+        found = [str(getattr(route, "path", "")) for route in self.routes]
+        return {_PARAMETER.sub("{}", path): path for path in found}
+
+
+@dataclass(slots=True)
+class _Site:
+    """One address and what is mounted there."""
+
+    host: str
+    port: int
+    mounts: list[_Mount] = field(default_factory=list)
+    sockets: list[socket.socket] = field(default_factory=list)
+    serving: Serving | None = None
+
+    @property
+    def address(self) -> str:
+        return show_address(self.host, self.port)
+
+    @property
+    def setting(self) -> str:
+        return self.mounts[0].setting
+
+    def mount(self, mount: _Mount) -> None:
+        for other in self.mounts:
+            both = mount.paths().keys() & other.paths().keys()
+            if both and mount.owner != other.owner:
+                raise ConfigError(
+                    f"--{other.setting}, --{mount.setting}: {other.owner} and {mount.owner} would both serve "
+                    f"{mount.paths()[min(both)]} at {self.address}: another address or path for one of them is right"
+                )
+        self.mounts.append(mount)
+
+    async def serve(self) -> None:
+        from statspout.web.serving import Serving
+
+        routes = [route for mount in self.mounts for route in mount.routes]
+        self.serving = Serving(routes, self.sockets, f"--{self.setting}: the server at {self.address}")
+        await self.serving.start()
+
+    async def stop(self) -> None:
+        serving, listening = self.serving, self.sockets
+        self.serving, self.sockets = None, []
+        if serving is not None:
+            await serving.stop()
+        sockets.close(listening)

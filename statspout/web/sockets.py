@@ -1,0 +1,83 @@
+"""Listening sockets, made before anything is served, so that an address that cannot be had ends the start."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from typing import Any
+
+_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
+"""What a machine without IPv6 says to an IPv6 address."""
+
+_REMEDIES = {
+    errno.EADDRINUSE: "another port is right",
+    errno.EACCES: "a port above 1023 is right",
+    errno.EADDRNOTAVAIL: "an address of this machine is right",
+}
+
+
+async def listen(host: str, port: int) -> list[socket.socket]:
+    """A listening socket for each address that ``host`` has, all on one port; OSError when it cannot be.
+
+    The host ``""`` is every interface. Port 0 takes a free one.
+    """
+    if not host:
+        return [_listen_everywhere(port)]
+    listening: list[socket.socket] = []
+    refused: OSError | None = None
+    try:
+        for family, address in await _resolve(host, port):
+            try:
+                listening.append(_listen(family, (address[0], port, *address[2:])))
+            except OSError as error:
+                if error.errno not in _NOT_HERE:
+                    raise
+                refused = error
+            else:
+                port = listening[0].getsockname()[1]
+    except OSError:
+        close(listening)
+        raise
+    if refused is not None and not listening:
+        raise refused
+    return listening
+
+
+def close(sockets: list[socket.socket]) -> None:
+    """Close them all."""
+    for each in sockets:
+        each.close()
+
+
+def remedy(error: OSError) -> str:
+    """What went wrong and what would be right, such as ``address already in use: another port is right``."""
+    number = error.errno or 0
+    right = _REMEDIES.get(number, "an address of this machine and a free port are right")
+    # create_server adds its own words to strerror; a resolver's numbers are negative and not the system's.
+    reason = os.strerror(number) if number > 0 else error.strerror or str(error)
+    return f"{reason[:1].lower()}{reason[1:]}: {right}"
+
+
+async def _resolve(host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:
+    """The (family, address) pairs of ``host``, each once; OSError when it has none."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise OSError(f"{host!r} is no host name") from None
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+
+
+def _listen_everywhere(port: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+    return socket.create_server(("", port))
+
+
+def _listen(family: int, address: tuple[Any, ...]) -> socket.socket:
+    return socket.create_server(address, family=family)

@@ -1,0 +1,82 @@
+"""A WebServer that runs in a thread of its own, and a plain client for it."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import threading
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.routing import BaseRoute
+
+from statspout.web.server import WebServer
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body, decoded."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Asks one port of this machine."""
+
+    port: int
+
+    def ask(self, path: str, method: str = "GET") -> Answer:
+        """Ask with a connection of its own."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)) as connection:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            return Answer(answer.status, dict(answer.getheaders()), answer.read())
+
+
+class Loop:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work`` there and wait for its end."""
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    def close(self) -> None:
+        """Stop the loop."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+
+@contextmanager
+def running(server: WebServer) -> Iterator[list[Client]]:
+    """Start ``server`` and stop it; gives a client for each mount."""
+    with closing(Loop()) as loop:
+        loop.run(server.start())
+        try:
+            yield [Client(port) for _, _, port in server.bound]
+        finally:
+            loop.run(server.stop())
+
+
+@contextmanager
+def served(routes: Sequence[BaseRoute]) -> Iterator[Client]:
+    """Serve ``routes`` at a free port."""
+    server = WebServer()
+    server.mount("127.0.0.1:0", routes, "test.address", "test")
+    with running(server) as clients:
+        yield clients[0]

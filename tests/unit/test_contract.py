@@ -1,0 +1,259 @@
+"""The contract, over our repositories and the README's example; and that it finds what breaks it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import socketserver
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+import statspout.testing
+from statspout import Container, LiveRepository, Metric, Repository, Sample, option
+from statspout.registry import load_plugin
+from statspout.repositories.prometheus import Prometheus
+from statspout.repositories.rest import Rest
+from statspout.repositories.stdout import Stdout
+from statspout.testing import RepositoryContract, sample, samples
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "graphite.py"
+GRAPHITE: Any = load_plugin(f"{EXAMPLE}:Graphite")
+
+
+class TestStdout(RepositoryContract):
+    def make(self) -> Repository:
+        return Stdout(stream=io.BytesIO())
+
+    def stored(self, repository: Repository) -> Sequence[object]:
+        assert isinstance(repository, Stdout)
+        lines: list[bytes] = repository.stream.getvalue().splitlines()
+        return lines
+
+
+class TestStdoutJson(TestStdout):
+    def make(self) -> Repository:
+        return Stdout(format="json", stream=io.BytesIO())
+
+
+class TestRest(RepositoryContract):
+    def make(self) -> Repository:
+        return Rest()
+
+    def stored(self, repository: Repository) -> Sequence[object]:
+        assert isinstance(repository, Rest)
+        return repository.latest.samples()
+
+
+class TestPrometheus(RepositoryContract):
+    def make(self) -> Repository:
+        return Prometheus()
+
+    def stored(self, repository: Repository) -> Sequence[object]:
+        assert isinstance(repository, Prometheus)
+        families = text_string_to_metric_families(repository.exposition().decode())
+        return [one for family in families for one in family.samples]
+
+
+class Carbon(socketserver.ThreadingTCPServer):
+    """Receives lines in a thread of its own."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        super().__init__(("127.0.0.1", 0), Receiver)
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def wait(self, count: int) -> list[str]:
+        deadline = time.monotonic() + 3
+        while len(self.lines) < count and time.monotonic() < deadline:
+            time.sleep(0.002)
+        return self.lines
+
+
+class Receiver(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        assert isinstance(self.server, Carbon)
+        self.server.lines.extend(line.decode() for line in self.rfile)
+
+
+@pytest.fixture(scope="module")
+def carbon() -> Iterator[Carbon]:
+    with Carbon() as server:
+        yield server
+        server.shutdown()
+
+
+class TestGraphite(RepositoryContract):
+    @pytest.fixture(autouse=True)
+    def _carbon(self, carbon: Carbon) -> None:
+        self.port = carbon.server_address[1]
+
+    def make(self) -> Repository:
+        graphite: Repository = GRAPHITE(host="127.0.0.1", port=self.port)
+        return graphite
+
+
+def test_the_example_writes_one_line_a_number() -> None:
+    one = sample("shop/web 1.é\n", host="node.example", network_shared_with="db")
+    with Carbon() as carbon:
+        graphite = GRAPHITE(host="127.0.0.1", port=carbon.server_address[1])
+        graphite.open()
+        graphite.push([one])
+        graphite.close()
+        lines = carbon.wait(len(list(one.points())))
+        carbon.shutdown()
+    assert "node_example.shop_web_1___.cpu_percent 20.0 1487073601\n" in lines
+    assert "node_example.shop_web_1___.mem_usage 104857600 1487073601\n" in lines
+    assert len(lines) == len(list(one.points()))
+
+
+def test_the_example_is_short() -> None:
+    code = [line for line in EXAMPLE.read_text().splitlines() if line.strip()]
+    assert len(code) <= 27
+
+
+class Good(Repository):
+    """A repository of coroutines that takes everything; the bad ones below differ in one thing."""
+
+    name = "good"
+    token: str = option(default="", secret=True, help="The token.")
+    accepts: ClassVar[tuple[type, ...]] = (*Repository.accepts, Metric)
+
+    async def open(self) -> None:
+        self.loop = asyncio.get_running_loop()
+
+    async def push(self, batch: Sequence[Sample]) -> None:
+        assert self.loop is asyncio.get_running_loop()
+
+    async def clear(self, container: Container) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+class Keeps(Good):
+    name = "keeps"
+
+    async def push(self, batch: Sequence[Sample]) -> None:
+        self.kept = batch
+
+
+class Changes(Good):
+    name = "changes"
+
+    async def push(self, batch: Any) -> None:
+        batch.pop()
+
+
+class Tells(Good):
+    name = "tells"
+
+    def __repr__(self) -> str:
+        return f"Tells({self.token})"
+
+
+class Fragile(Good):
+    name = "fragile"
+
+    async def close(self) -> None:
+        del self.loop
+
+
+class Nameless(Good):
+    name = "Name Less"
+
+
+class Helpless(Good):
+    name = "helpless"
+    depth: int = option(default=1, help=" ")
+
+
+class Ghosts(LiveRepository):
+    name = "ghosts"
+
+    def push(self, batch: Sequence[Sample]) -> None:
+        self.last = batch[-1]
+
+    def routes(self) -> Sequence[Any]:
+        return ["route"]
+
+
+class Ascii(Good):
+    name = "ascii"
+
+    async def push(self, batch: Sequence[Sample]) -> None:
+        for one in batch:
+            one.host.encode("ascii")
+
+
+class Returns(Good):
+    name = "returns"
+
+    async def push(self, batch: Sequence[Sample]) -> Any:
+        return len(batch)
+
+
+def failures(cls: type[Repository]) -> set[str]:
+    """The names of the contract's tests that ``cls`` does not pass."""
+
+    class Contract(RepositoryContract):
+        def make(self) -> Repository:
+            return cls()
+
+        def stored(self, repository: Repository) -> Sequence[object] | None:
+            return [repository.last] if isinstance(repository, Ghosts) and hasattr(repository, "last") else None
+
+    failed = set()
+    for name in dir(Contract):
+        if name.startswith("test_"):
+            try:
+                getattr(Contract(), name)()
+            except Exception:
+                failed.add(name)
+    return failed
+
+
+def test_a_repository_of_coroutines_that_keeps_the_contract_passes() -> None:
+    assert failures(Good) == set()
+
+
+@pytest.mark.parametrize(
+    ("cls", "test"),
+    [
+        (Keeps, "test_push_neither_changes_nor_keeps_the_batch"),
+        (Changes, "test_push_neither_changes_nor_keeps_the_batch"),
+        (Tells, "test_the_repr_shows_no_secret"),
+        (Fragile, "test_to_close_without_open_and_twice_is_harmless"),
+        (Nameless, "test_the_class_passes_the_checks_at_load"),
+        (Helpless, "test_every_setting_has_a_help_text"),
+        (Ghosts, "test_a_live_repository_has_routes_and_forgets_who_is_gone"),
+        (Ascii, "test_awkward_names_and_labels_are_taken"),
+        (Returns, "test_open_push_clear_and_close_work_in_their_order"),
+    ],
+)
+def test_a_broken_repository_fails_the_test_that_says_so(cls: type[Repository], test: str) -> None:
+    assert test in failures(cls)
+
+
+def test_the_contract_itself_is_not_collected() -> None:
+    assert not RepositoryContract.__name__.startswith("Test")
+
+
+def test_samples_are_deterministic_distinct_and_overridable() -> None:
+    assert samples(3) == samples(3)
+    assert len({one.container.id for one in samples(100)}) == 100
+    changed = sample("db", image="postgres", started_at=None, labels={}, pids=None, id="x")
+    assert (changed.container, changed.pids) == (Container(id="x", name="db", image="postgres"), None)
+
+
+def test_the_testing_module_gives_all_it_names() -> None:
+    for name in statspout.testing.__all__:
+        assert callable(getattr(statspout.testing, name))

@@ -1,0 +1,105 @@
+"""The engine client's HTTP: kept-alive connections, deadlines over headers and body, whatever the other end does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from statspout import BadAnswer, EngineDown, SourceError, Timeout
+from statspout.sources.engine.http import Answer, Pool, TcpAddress, UnixAddress, error_message
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+REQUEST = b"GET /x HTTP/1.1\r\nHost: docker\r\n\r\n"
+
+
+def ask(tmp_path: Path, handler: Handler, times: int = 1, deadline: float = 1.0) -> list[Answer]:
+    """What a pool gets from a server whose connections ``handler`` serves."""
+
+    async def main() -> list[Answer]:
+        path = str(tmp_path / "s")
+        server = await asyncio.start_unix_server(handler, path)
+        async with server:
+            pool = Pool(UnixAddress(path))
+            try:
+                return [await pool.get(REQUEST, deadline) for _ in range(times)]
+            finally:
+                pool.close()
+
+    return asyncio.run(main())
+
+
+def replying(*replies: bytes, close: bool = True) -> Handler:
+    """A server whose every connection answers with ``replies``, one a request, and then closes."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            for reply in replies:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(reply)
+                await writer.drain()
+            if not close:
+                await reader.read()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    return handle
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("reply", [OK, CHUNKED, b"HTTP/1.0 200 OK\r\n\r\nok", b"HTTP/1.1 200 OK\r\nX: y\r\n\r\nok"])
+def test_every_way_to_end_a_body_is_understood(tmp_path: Path, reply: bytes) -> None:
+    (answer,) = ask(tmp_path, replying(reply))
+    assert (answer.status, answer.body) == (200, b"ok")
+
+
+def test_a_connection_is_kept_and_one_that_was_closed_meanwhile_is_replaced(tmp_path: Path) -> None:
+    connections = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(1)
+        await replying(OK, OK)(reader, writer)
+
+    assert [answer.body for answer in ask(tmp_path, handle, times=6)] == [b"ok"] * 6
+    assert len(connections) == 3
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (b"SSH-2.0-OpenSSH\r\n", BadAnswer),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok", BadAnswer),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok", BadAnswer),
+        (b"", EngineDown),
+    ],
+)
+def test_an_answer_cut_short_is_no_answer(tmp_path: Path, reply: bytes, error: type[SourceError]) -> None:
+    with pytest.raises(error):
+        ask(tmp_path, replying(reply))
+
+
+@pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok"])
+def test_the_deadline_covers_headers_and_body(tmp_path: Path, reply: bytes) -> None:
+    with pytest.raises(Timeout, match=r"within 0\.\d+ s"):
+        ask(tmp_path, replying(reply, close=False), deadline=0.2)
+
+
+@pytest.mark.parametrize("address", [UnixAddress("/nowhere/docker.sock"), TcpAddress("127.0.0.1", 1)])
+def test_nobody_there_is_told_with_the_address(address: UnixAddress | TcpAddress) -> None:
+    with pytest.raises(EngineDown, match=str(address).partition("//")[2]):
+        asyncio.run(Pool(address).get(REQUEST, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [(b'{"message":"No such container: x"}\n', "No such container: x"), (b"<html>\n  no", "<html> no"), (b"\xff", "�")],
+)
+def test_an_engines_error_is_one_short_line(body: bytes, text: str) -> None:
+    assert error_message(body) == text

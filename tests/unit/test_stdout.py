@@ -1,0 +1,145 @@
+"""Standard output: the line people know, and never half of one."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import math
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from statspout import Closed, Container, ContainerSample
+from statspout.repositories.stdout import Stdout
+from statspout.shapes import rest_object
+from statspout.testing import sample, samples
+
+BARE = ContainerSample(time_ns=1487073601 * 10**9, host="h", container=Container(id="a", name="web"))
+
+
+class Flaky(io.RawIOBase):
+    """Takes ``limits`` bytes in turn; an exception in their place is raised; afterwards it takes everything."""
+
+    def __init__(self, *limits: int | Exception) -> None:
+        self.limits = list(limits)
+        self.taken = b""
+        self.writes = 0
+
+    def write(self, data: Any) -> int:
+        self.writes += 1
+        limit = self.limits.pop(0) if self.limits else len(data)
+        if isinstance(limit, Exception):
+            raise limit
+        self.taken += bytes(data[:limit])
+        return min(limit, len(data))
+
+
+def written(batch: list[ContainerSample], **options: Any) -> str:
+    stream = io.BytesIO()
+    Stdout(stream=stream, **options).push(batch)
+    return stream.getvalue().decode()
+
+
+@pytest.mark.parametrize(
+    ("one", "line"),
+    [
+        (sample(), "[web] {14 Feb 17 12:00:01 UTC} CPU: 20.00%, MEM: 9.77% [104857600 B] Tx/Rx: 2020/1010"),
+        (BARE, "[web] {14 Feb 17 12:00:01 UTC} CPU: --, MEM: -- [-- B] Tx/Rx: --/--"),
+        (
+            sample(cpu_percent=math.nan, mem_percent=math.inf, tx_bytes=2**64 - 1, rx_bytes=0, time_ns=0),
+            "[web] {01 Jan 70 00:00:00 UTC} CPU: --, MEM: -- [104857600 B] Tx/Rx: 18446744073709551615/0",
+        ),
+        (
+            sample(cpu_percent=0.0, mem_percent=0.0, mem_usage=0, tx_bytes=0, rx_bytes=0),
+            "[web] {14 Feb 17 12:00:01 UTC} CPU: 0.00%, MEM: 0.00% [0 B] Tx/Rx: 0/0",
+        ),
+    ],
+)
+def test_a_line_is_the_one_people_know(one: ContainerSample, line: str) -> None:
+    assert written([one]) == line + "\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("two\nlines\r", r"two\nlines\r"),
+        ("\x1b[2Jclear", r"\x1b[2Jclear"),
+        ("line\u2028end", r"line\u2028end"),
+        ("half\udc80", r"half\udc80"),
+        ("é漢🐳", "é漢🐳"),
+    ],
+)
+def test_a_name_cannot_break_its_line(name: str, shown: str) -> None:
+    assert written([sample(name)]).startswith(f"[{shown}] {{14 Feb")
+
+
+def test_json_is_one_rest_object_a_line() -> None:
+    batch = [sample("two\nlines"), BARE]
+    lines = written(batch, format="json").splitlines()
+    assert [json.loads(line) for line in lines] == [rest_object(one) for one in batch]
+
+
+def test_a_batch_is_one_write_and_is_there_at_once() -> None:
+    stream = Flaky()
+    Stdout(stream=stream).push(samples(100))
+    assert (stream.writes, stream.taken.count(b"\n")) == (1, 100)
+
+
+def test_standard_output_is_where_lines_go(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    sys.stdout.write("before ")
+    Stdout().push([sample()])
+    assert capfdbinary.readouterr().out.startswith(b"before [web] {14 Feb")
+
+
+def test_a_closed_pipe_ends_the_repository() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb", buffering=0) as stream, pytest.raises(Closed, match="closed by its reader"):
+        Stdout(stream=stream).push([sample()])
+    with pytest.raises(Closed, match="no standard output"):
+        Stdout(stream=stream).push([sample()])
+
+
+def test_no_standard_output_at_all_ends_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    with pytest.raises(Closed):
+        Stdout().push([sample()])
+
+
+def test_a_full_non_blocking_pipe_is_waited_for() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.extend(iter(lambda: os.read(reading, 65536), b"")))
+    with os.fdopen(writing, "wb") as stream:
+        threading.Timer(0.05, reader.start).start()
+        Stdout(stream=stream).push(samples(3000))
+    reader.join(5)
+    os.close(reading)
+    assert b"".join(got).decode() == written(samples(3000))
+
+
+@pytest.mark.parametrize("limits", [(10,), (10, 10), (0,), (90,), (10, 1, OSError(errno.ENOSPC, "full"), 5)])
+def test_after_an_error_every_line_is_whole_and_none_is_missing(limits: tuple[Any, ...]) -> None:
+    stream = Flaky(*[limit for limit in limits if limit != 0], OSError(errno.ENOSPC, "full"))
+    repository = Stdout(stream=stream)
+    for _ in range(3):
+        try:
+            repository.push([sample("a"), sample("b")])
+        except OSError:
+            repository.close()
+            repository.open()
+    lines = stream.taken.decode().splitlines(keepends=True)
+    assert set(lines) == {written([sample("a")]), written([sample("b")])}
+
+
+def test_an_error_of_a_real_file_is_raised() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with Path("/dev/full").open("wb", buffering=0) as stream, pytest.raises(OSError, match="No space"):
+        Stdout(stream=stream).push([sample()])

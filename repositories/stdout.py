@@ -23,7 +23,7 @@ class Stdout(Repository):
     """
 
     name = "stdout"
-    flush_interval = 0
+    flush_interval = 0.2
 
     format: Literal["text", "json"] = option(default="text", help="Lines for people, or one JSON object a line.")
     stream: Any = dataclasses.field(default=None, repr=False)

@@ -56,6 +56,7 @@ class Daemon:
             raise ConfigError(
                 "--once: a repository that stores is needed, such as stdout: live values end with the program"
             )
+        self._mount()
 
     async def run(self, stop: asyncio.Event) -> int:
         """Run until ``stop`` is set, or until nobody wants more; returns the exit code."""
@@ -84,7 +85,6 @@ class Daemon:
     async def _serving(self) -> AsyncIterator[None]:
         """Everything behind the router: up before the first sample, down after the last."""
         with self._engine:
-            self._mount()
             try:
                 for route in self.router.routes:
                     route.start()

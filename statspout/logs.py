@@ -26,6 +26,9 @@ def setup(level: str) -> None:
     root.setLevel(level.upper())
 
 
+_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0))}
+"""Control characters as they are written in a string: what a container or an engine says cannot steer a terminal."""
+
 _secrets: set[str] = set()
 
 
@@ -47,7 +50,7 @@ class _OneLine(logging.Formatter):
         return text
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
-        return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
+        return super().formatMessage(record).translate(_CONTROLS)
 
     def formatException(self, ei: object) -> str:  # noqa: N802 - the standard library's name
         text = super().formatException(ei)  # type: ignore[arg-type]  # the base class's own argument, passed on

@@ -79,6 +79,7 @@ class Discovery:
         self._adopting: dict[str, asyncio.Task[None]] = {}
         self._inspects = asyncio.Semaphore(_INSPECTS)
         self._limited = Limited(log)
+        self._told_down = False
         self.listed = asyncio.Event()
         """Set once the first list is in and everybody on it was looked at."""
 
@@ -143,7 +144,7 @@ class Discovery:
         self._telemetry.listed = time.monotonic()
         if not self.listed.is_set():
             await asyncio.gather(*self._adopting.values(), return_exceptions=True)
-            log.info("engine %s: %d running containers", self._client.address, self._telemetry.containers)
+            log.info("engine %s: %d containers to sample", self._client.address, self._telemetry.containers)
             self.listed.set()
 
     def _reconcile(self, entry: Listed, asked: float, deep: bool) -> None:
@@ -160,13 +161,15 @@ class Discovery:
             )
 
     def _down(self, error: EngineDown) -> None:
-        if self._telemetry.engine_up or self._telemetry.listed is None:
-            self._limited.warning("down", "engine %s is not there: %s: trying again", self._client.address, error)
-        self._telemetry.engine_up = False
+        """Say once that the engine is not there; it may stay so for days."""
+        if not self._told_down:
+            log.warning("the engine is not there: %s: trying again until it is", error)
+        self._told_down, self._telemetry.engine_up = True, False
 
     def _up(self) -> None:
-        self._telemetry.engine_up = True
-        self._limited.reset("down")
+        if self._told_down:
+            log.info("the engine is there: %d running containers", self._telemetry.containers)
+        self._told_down, self._telemetry.engine_up = False, True
 
     # events
 

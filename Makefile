@@ -15,8 +15,9 @@ test: ## run all tests against the built wheel; ARGS go to pytest
 check: ## lint, format, types, unit tests
 	@scripts/check
 
-bench: .venv/.installed ## measure what a container-sample costs
-	@.venv/bin/python bench/run.py $(ARGS)
+bench: ## measure what a container-sample costs
+	@scripts/install-wheel
+	@PYTHONSAFEPATH=1 .venv-test/bin/python bench/run.py $(ARGS)
 
 clean: ## remove everything that was built or downloaded
 	rm -rf .venv .venv-test .work build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -12,7 +12,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 from statspout import __version__
-from statspout.delivery.delivery import Delivery
+from statspout.delivery.delivery import CLOSE_PATIENCE, Delivery
 from statspout.errors import ConfigError
 from statspout.health import Health
 from statspout.logs import setup
@@ -92,7 +92,7 @@ class Daemon:
                 self._say_what_runs()
                 yield
             finally:
-                patience = DRAIN - _WEB_STOP
+                patience = DRAIN - CLOSE_PATIENCE - _WEB_STOP
                 await asyncio.gather(*(route.stop(patience) for route in self.router.routes))
                 await self.web.stop()
 

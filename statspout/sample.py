@@ -6,7 +6,7 @@ Unknown is None, never 0: a number in a record was measured.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -46,17 +46,21 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
         return self.labels.get("com.docker.compose.service")
 
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
+"""An integer of which less than none would be a misreading: to decode a negative one is an error."""
+
+
 class Interface(msgspec.Struct, frozen=True):
     """The counters of one network interface since it was made, in bytes and packets."""
 
-    rx_bytes: int | None = None
-    rx_packets: int | None = None
-    rx_errors: int | None = None
-    rx_dropped: int | None = None
-    tx_bytes: int | None = None
-    tx_packets: int | None = None
-    tx_errors: int | None = None
-    tx_dropped: int | None = None
+    rx_bytes: Count | None = None
+    rx_packets: Count | None = None
+    rx_errors: Count | None = None
+    rx_dropped: Count | None = None
+    tx_bytes: Count | None = None
+    tx_packets: Count | None = None
+    tx_errors: Count | None = None
+    tx_dropped: Count | None = None
 
 
 class Point(NamedTuple):

@@ -21,7 +21,8 @@ QUEUE_LIMIT = 50_000
 """Samples: 40 minutes of 100 containers at 5 s."""
 
 _DRAINING_PAUSE = 0.5
-_CLOSE_PATIENCE = 2.0
+CLOSE_PATIENCE = 2.0
+"""Seconds for a close, after which the repository is left to itself."""
 
 
 class Delivery:
@@ -84,7 +85,7 @@ class Delivery:
         self._task = asyncio.create_task(self._run(), name=f"delivery {self.repository.name}")
 
     async def stop(self, patience: float) -> None:
-        """Deliver what is queued, for ``patience`` seconds at most, and close. What is left then is counted as lost."""
+        """Deliver what is queued, for ``patience`` seconds at most; what is left is counted as lost. Then close."""
         self._stopping = True
         self._full.set()
         with contextlib.suppress(TimeoutError):
@@ -96,7 +97,7 @@ class Delivery:
         if self.books.queued:
             log.warning("%s: %d samples were not delivered before the end", self.repository.name, self.books.queued)
         self._lose_all("shutdown")
-        await self._close(min(patience, _CLOSE_PATIENCE))
+        await self._close(min(patience, CLOSE_PATIENCE))
         self._worker.stop()
 
     # delivering
@@ -195,7 +196,7 @@ class Delivery:
             pause = max(pause, error.seconds)
         else:
             self._tell(what, error)
-        await self._close(_CLOSE_PATIENCE)
+        await self._close(CLOSE_PATIENCE)
         await asyncio.sleep(min(pause, _DRAINING_PAUSE) if self._stopping else pause)
 
     def _finish(self, error: Closed) -> None:

@@ -211,6 +211,8 @@ class Discovery:
     def _looked(self, container_id: str, task: asyncio.Task[None]) -> None:
         if self._adopting.get(container_id) is task:
             del self._adopting[container_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._limited.warning("internal", "container %s: %r", container_id[:12], error)
 
     async def _look(self, container_id: str, fallback: Target | None) -> None:
         try:

@@ -124,7 +124,7 @@ def test_a_container_that_does_not_run_has_no_sample() -> None:
     assert read_stats(answer(read="0001-01-01T00:00:00Z")) is None
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"read": 5}', answer(pids_stats={"current": "x"}), b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"read": 5}', answer(pids_stats={"current": -1}), b"\xff"])
 def test_garbage_is_a_bad_answer(body: bytes) -> None:
     with pytest.raises(BadAnswer, match="stats: "):
         read_stats(body)

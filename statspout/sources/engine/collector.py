@@ -133,12 +133,14 @@ class EngineCollector:
             async with self._gate.pass_through():
                 self._telemetry.began(asyncio.get_running_loop().time() - due)
                 sample = await self._read(poller)
-        except SourceError as error:
-            self._failed(poller, error)
-        else:
             poller.timeouts = 0
             if sample is not None:
                 self._sink.push(sample)
+        except SourceError as error:
+            self._failed(poller, error)
+        except Exception as error:  # noqa: BLE001 - an error of our own costs this container one sample, not its poller
+            self._telemetry.errors["internal"] += 1
+            self._limited.warning("internal", "container %s: %r", poller.target.container.name, error)
 
     async def _read_quietly(self, poller: _Poller) -> ContainerSample | None:
         try:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from statspout.errors import BadAnswer
-from statspout.sample import ContainerSample, Interface
+from statspout.sample import ContainerSample, Count, Interface
 from statspout.source import Target
 from statspout.sources.engine.answers import time_ns
 
@@ -22,42 +22,42 @@ NO_LIMIT = 2**62
 class CpuUsage(msgspec.Struct):
     """Nanoseconds of CPU time since the container's start."""
 
-    total_usage: int | None = None
-    percpu_usage: list[int] | None = None
+    total_usage: Count | None = None
+    percpu_usage: list[Count] | None = None
 
 
 class Throttling(msgspec.Struct):
     """What the CPU limit did; ``throttled_time`` in nanoseconds."""
 
-    throttled_periods: int | None = None
-    throttled_time: int | None = None
+    throttled_periods: Count | None = None
+    throttled_time: Count | None = None
 
 
 class CpuStats(msgspec.Struct):
     """``system_cpu_usage`` is the CPU time of the whole host in nanoseconds, over all CPUs."""
 
     cpu_usage: CpuUsage = msgspec.field(default_factory=CpuUsage)
-    system_cpu_usage: int | None = None
-    online_cpus: int | None = None
+    system_cpu_usage: Count | None = None
+    online_cpus: Count | None = None
     throttling_data: Throttling | None = None
 
 
 class MemoryParts(msgspec.Struct):
     """The lines of memory.stat that matter, of cgroup v1 (total_*) and v2; all in bytes."""
 
-    total_inactive_file: int | None = None
-    inactive_file: int | None = None
-    total_cache: int | None = None
-    cache: int | None = None
-    file: int | None = None
-    anon: int | None = None
+    total_inactive_file: Count | None = None
+    inactive_file: Count | None = None
+    total_cache: Count | None = None
+    cache: Count | None = None
+    file: Count | None = None
+    anon: Count | None = None
 
 
 class MemoryStats(msgspec.Struct):
     """Bytes."""
 
-    usage: int | None = None
-    limit: int | None = None
+    usage: Count | None = None
+    limit: Count | None = None
     stats: MemoryParts | None = None
 
 
@@ -65,7 +65,7 @@ class BlkioEntry(msgspec.Struct):
     """One operation on one device; v1 writes ``Read``, v2 ``read``."""
 
     op: str = ""
-    value: int = 0
+    value: Count = 0
 
 
 class BlkioStats(msgspec.Struct):
@@ -78,8 +78,8 @@ class BlkioStats(msgspec.Struct):
 class PidsStats(msgspec.Struct):
     """Processes and threads."""
 
-    current: int | None = None
-    limit: int | None = None
+    current: Count | None = None
+    limit: Count | None = None
 
 
 class Stats(msgspec.Struct):

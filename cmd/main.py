@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from statspout import __version__
 from statspout.errors import ConfigError
+from statspout.logs import censored
 
 USAGE = """\
 Usage: statspout [COMMAND] [OPTIONS]
@@ -31,12 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(arguments)
     except ConfigError as error:
-        print(f"statspout: {error}", file=sys.stderr)
+        print(f"statspout: {censored(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # The reader of our output has gone; nothing more is to be said, not even by the interpreter at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"statspout: standard output: {error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 
@@ -73,5 +77,11 @@ def _help(arguments: list[str]) -> int:
     from statspout.config import help_app
 
     print(USAGE)
-    help_app(arguments, os.environ).help_print([])
+    try:
+        app = help_app(arguments, os.environ)
+    except ConfigError:
+        # Whoever asks for help may have the rest wrong; only a plugin's own options are left out then.
+        app = help_app([], {})
+    app.help_print([])
+    sys.stdout.flush()
     return 0

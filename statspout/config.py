@@ -21,7 +21,7 @@ from cyclopts import App, Group, Parameter
 from statspout.errors import ConfigError
 from statspout.logs import hide
 from statspout.options import Setting, env_name, is_list, settings_of
-from statspout.registry import Registry, load
+from statspout.registry import Registry, load, told
 from statspout.repository import Repository
 from statspout.settings import Settings
 
@@ -243,8 +243,10 @@ def _construct(cls: type[Repository], groups: Mapping[str, Sequence[Setting]], g
             hide(str(given[setting.name]))
     try:
         return cls(**_arguments(groups[cls.name], given))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"repository {cls.name}: {error}") from error
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"repository {cls.name}: {told(error)}") from error
 
 
 def _one_line(error: cyclopts.CycloptsError) -> str:

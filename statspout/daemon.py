@@ -13,9 +13,10 @@ from typing import Any
 
 from statspout import __version__
 from statspout.delivery.delivery import CLOSE_PATIENCE, Delivery
-from statspout.errors import ConfigError
+from statspout.errors import ConfigError, SourceError
 from statspout.health import Health
 from statspout.logs import setup
+from statspout.registry import told
 from statspout.repository import LiveRepository, Repository
 from statspout.router import Router, route_to
 from statspout.settings import Settings
@@ -62,15 +63,21 @@ class Daemon:
         """Run until ``stop`` is set, or until nobody wants more; returns the exit code."""
         async with self._serving():
             if self.settings.once:
-                return await _first_of(self._once(), stop)
-            source = asyncio.create_task(self._collect())
-            try:
-                await _first_of(self._wanted(), stop)
-            finally:
-                source.cancel()
-                await asyncio.gather(source, return_exceptions=True)
-            log.info("stopping: what is queued is delivered first")
-        return 0
+                code = await _first_of(self._once(), stop)
+            else:
+                code = await self._until(stop)
+                queued = sum(route.books.queued for route in self.router.routes)
+                log.info("stopping: %d queued samples are delivered first", queued)
+        lost = any(route.books.dropped["shutdown"] for route in self.router.routes)
+        return 1 if self.settings.once and lost else code
+
+    async def _until(self, stop: asyncio.Event) -> int:
+        source = asyncio.create_task(self._collect())
+        try:
+            return await _first_of(self._wanted(), stop)
+        finally:
+            source.cancel()
+            await asyncio.gather(source, return_exceptions=True)
 
     async def look(self) -> str:
         """Who the engine is and how many containers run, or SourceError."""
@@ -101,10 +108,16 @@ class Daemon:
             repository = route.repository
             if isinstance(repository, LiveRepository):
                 repository.interval = self.settings.interval
-                setting = f"{repository.name}.address"
-                self.web.mount(repository.address, repository.routes(), setting, repository.name)
+                self._mount_live(repository)
         if self.settings.health_address:
             self.web.mount(self.settings.health_address, self.health.routes(), "health.address", "health")
+
+    def _mount_live(self, repository: LiveRepository) -> None:
+        try:
+            routes = repository.routes()
+        except Exception as error:
+            raise ConfigError(f"repository {repository.name}: {told(error)}") from error
+        self.web.mount(repository.address, routes, f"{repository.name}.address", repository.name)
 
     async def _collect(self) -> None:
         """Run the source for ever; should it fail in a way it does not know itself, say so and run it again."""
@@ -121,6 +134,9 @@ class Daemon:
             count = await self._source.once(self.router)
         except TimeoutError:
             log.error("engine %s did not list its containers within 10 s", self._client.address)
+            return 1
+        except SourceError as error:
+            log.error("the engine is not there: %s", error)
             return 1
         if not count:
             log.warning("engine %s: no running container gave a sample", self._client.address)

@@ -38,16 +38,20 @@ def hide(secret: str) -> None:
         _secrets.add(secret)
 
 
+def censored(text: str) -> str:
+    """``text`` without the secrets in it."""
+    for secret in _secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
 class _OneLine(logging.Formatter):
     """A record is one line, whatever is in its message. A traceback follows its line, indented."""
 
     default_msec_format = "%s.%03d"
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        for secret in _secrets:
-            text = text.replace(secret, "***")
-        return text
+        return censored(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
         return super().formatMessage(record).translate(_CONTROLS)

@@ -72,8 +72,8 @@ def load(plugins: Iterable[str] = (), extra: Iterable[type[Repository]] = ()) ->
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             registry.add(point.load(), f"entry point {point.name}")
-        except Exception as error:  # noqa: BLE001 - foreign code: anything may come out of an import
-            registry.broken[point.name] = _reason(error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: anything may come out of an import
+            registry.broken[point.name] = told(error)
     for spec in plugins:
         registry.add(load_plugin(spec), f"--plugin {spec}")
     for cls in extra:
@@ -90,8 +90,8 @@ def load_plugin(spec: str) -> type[Repository]:
         raise ConfigError(f"--plugin {spec}: there is no file {path}")
     try:
         namespace = _execute(Path(path))
-    except Exception as error:
-        raise ConfigError(f"--plugin {spec}: it does not import: {_reason(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"--plugin {spec}: it does not import: {told(error)}") from error
     if name not in namespace:
         close = difflib.get_close_matches(name, namespace, 1)
         raise ConfigError(f"--plugin {spec}: {path} has no {name}" + (f", did you mean {close[0]}?" if close else ""))
@@ -151,7 +151,7 @@ def _execute(path: Path) -> Mapping[str, object]:
     return vars(module)
 
 
-def _reason(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """One line that says what went wrong and in which line of whose file."""
     if isinstance(error, ConfigError):
         return str(error)

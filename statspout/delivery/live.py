@@ -7,6 +7,7 @@ import logging
 from statspout.delivery.books import Books
 from statspout.errors import ConfigError
 from statspout.logs import Limited
+from statspout.registry import told
 from statspout.repository import LiveRepository
 from statspout.sample import Container, Sample
 
@@ -47,7 +48,7 @@ class Live:
         try:
             self.repository.open()
         except Exception as error:
-            raise ConfigError(f"repository {self.repository.name}: {type(error).__name__}: {error}") from error
+            raise ConfigError(f"repository {self.repository.name}: {told(error)}") from error
 
     async def stop(self, patience: float) -> None:  # noqa: ARG002 - nothing here takes time
         """Close the repository."""

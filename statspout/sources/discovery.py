@@ -136,7 +136,8 @@ class Discovery:
         """Make the list true. ``deep``: events may have been missed, so everybody is inspected."""
         asked = time.monotonic()
         listed = await self._client.list_running()
-        self._names = {entry.id: entry.name for entry in listed}
+        fresher = {i: known.target.container.name for i, known in self._known.items() if known.touched >= asked}
+        self._names = {entry.id: fresher.get(entry.id, entry.name) for entry in listed}
         for container_id in [i for i, known in self._known.items() if i not in self._names and known.touched < asked]:
             self._forget(container_id)
         for entry in listed:
@@ -195,7 +196,6 @@ class Discovery:
             self._set(msgspec.structs.replace(target, state=state))
         elif event.action == "rename" and (name := event.Actor.Attributes.get("name", "")):
             container = msgspec.structs.replace(target.container, name=name.removeprefix("/"))
-            self._names[container.id] = container.name
             self._set(msgspec.structs.replace(target, container=container))
 
     # what is known
@@ -244,12 +244,19 @@ class Discovery:
             self._forget(container.id)
             before = None
         self._known[container.id] = _Known(target, time.monotonic())
+        renamed = self._names.get(container.id) != container.name
+        self._names[container.id] = container.name
         if container.name in self._ignore:
             if before is not None and before.target.container.name not in self._ignore:
                 self._watcher.lost(before.target.container)
         elif before is None or before.target != target:
             self._watcher.found(target)
         self._count()
+        if renamed:
+            for guest in [
+                known.target for known in self._known.values() if known.target.network_mode == _joined(container)
+            ]:
+                self._set(guest)
 
     def _forget(self, container_id: str) -> None:
         known = self._known.pop(container_id, None)
@@ -266,6 +273,11 @@ class Discovery:
         if kind != "container" or not other:
             return target
         return msgspec.structs.replace(target, shared_with=self._names.get(other, other[:12]))
+
+
+def _joined(owner: Container) -> str:
+    """The network mode of the containers that joined the network of ``owner``."""
+    return f"container:{owner.id}"
 
 
 async def _either(task: asyncio.Task[None], event: asyncio.Event, patience: float) -> None:

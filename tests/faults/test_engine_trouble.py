@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Iterator
 from typing import Literal
 
 import pytest
@@ -15,19 +13,6 @@ from statspout.testing import FakeEngine
 
 LATE = 2.2
 """Intervals between two samples: one, and one late, and a little for a busy machine."""
-
-
-@pytest.fixture
-def engine(caplog: pytest.LogCaptureFixture) -> Iterator[FakeEngine]:
-    """Three containers; whatever a test did, only GETs were sent and few lines were logged."""
-    caplog.set_level(logging.INFO, "statspout")
-    with FakeEngine() as engine:
-        for name in ("web", "db", "cache"):
-            engine.add(name, cpu=0.5)
-        yield engine
-        assert {request.method for request in engine.requests} == {"GET"}
-        assert len(caplog.records) < 20, caplog.text
-        assert "Traceback" not in caplog.text
 
 
 def test_every_container_is_sampled_once_an_interval_and_its_cpu_is_right(engine: FakeEngine) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from support.watch import watching
 
 from statspout.health import resident_memory
@@ -18,17 +15,6 @@ from statspout.sources.engine.client import EngineClient, unix_address
 from statspout.sources.engine.source import EngineSource
 from statspout.telemetry import Telemetry
 from statspout.testing import FakeEngine
-
-
-@pytest.fixture
-def engine(caplog: pytest.LogCaptureFixture) -> Iterator[FakeEngine]:
-    caplog.set_level(logging.INFO, "statspout")
-    with FakeEngine() as engine:
-        for name in ("web", "db", "cache"):
-            engine.add(name, cpu=0.5)
-        yield engine
-        assert {request.method for request in engine.requests} == {"GET"}
-        assert len(caplog.records) < 20, caplog.text
 
 
 def test_an_engine_gone_for_a_minute_comes_back_with_other_containers(engine: FakeEngine) -> None:

@@ -97,7 +97,7 @@ def test_memory_is_what_docker_stats_shows(memory: Any, used: int | None, cache:
     ("entries", "read", "write"),
     [
         (None, None, None),
-        ([], 0, 0),
+        ([], None, None),
         ([{"op": "Read", "value": 1}, {"op": "Write", "value": 2}, {"op": "Total", "value": 3}], 1, 2),
         ([{"op": "read", "value": 2**60}, {"op": "read", "value": 2**60}, {"op": "discard", "value": 9}], 2**61, 0),
     ],

@@ -237,8 +237,11 @@ def _sum(values: tuple[int | None, ...]) -> int | None:
 
 
 def _operations(entries: list[BlkioEntry] | None, operation: str) -> int | None:
-    """The sum over all devices of the operations with that word; None where the engine has no list."""
-    if entries is None:
+    """The sum over all devices of the operations with that word; None where the engine has no figures.
+
+    An empty list is no figure: kernels that do not count this give it to containers that wrote, too.
+    """
+    if not entries:
         return None
     total = 0
     for entry in entries:

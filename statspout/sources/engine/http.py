@@ -6,6 +6,7 @@ Ours because this is the path of every sample: one callback per answer instead o
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 
 import httptools
@@ -277,7 +278,8 @@ class Pool:
         except TimeoutError:
             raise EngineDown(f"{self.address}: no connection within {deadline:g} s") from None
         except OSError as error:
-            raise EngineDown(f"{self.address}: {error.strerror or error}") from error
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            raise EngineDown(f"{self.address}: {reason}") from error
 
 
 def error_message(body: bytes) -> str:

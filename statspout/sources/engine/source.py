@@ -56,10 +56,11 @@ class EngineSource(Source):
             self._client.close()
 
     async def once(self, sink: Sink, patience: float = 10.0) -> int:
-        """One sample of every container that runs now; TimeoutError when the engine gives no list in ``patience`` s.
+        """One sample of every container that runs now; returns how many there were.
 
-        Returns how many samples there were.
+        SourceError when the engine is not there, TimeoutError when it gives no list within ``patience`` seconds.
         """
+        await self._client.negotiate()
         collector, roster = self._collector(sink), _Roster()
         discovery = self._discovery(roster, collector)
         watching = asyncio.create_task(discovery.run())

@@ -1,0 +1,447 @@
+"""The command line, as it is met in a shell: exit codes, what is on stdout, what is on stderr, signals."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support.daemon import Daemon, Finished, run_program
+
+from statspout import __version__
+from statspout.cmd.main import main
+from statspout.config import repository_settings
+from statspout.options import settings_of
+from statspout.registry import load
+from statspout.settings import Settings
+from statspout.testing import FakeEngine
+
+NAMES = ["cache", "db", "web"]
+SECRET = "correct horse battery"
+
+PLUGINS = '''
+import pathlib, time
+from statspout import LiveRepository, Repository, option
+
+class Book(Repository):
+    """Note each sample in a file, a line each, slowly."""
+    name = "book"
+    batch_size, flush_interval = 1, 0
+    path: str = option(help="The file.")
+    seconds: float = option(default=0.0, help="How long each takes.")
+
+    def push(self, batch):
+        with pathlib.Path(self.path).open("a") as book:
+            book.write(f"begun {batch[0].container.name}\\n")
+            book.flush()
+            time.sleep(self.seconds)
+            book.write(f"stored {batch[0].container.name}\\n")
+
+class Vault(Repository):
+    """Show its token to whoever tries."""
+    name = "vault"
+    flush_interval = 0
+    token: str = option(secret=True, help="The token.")
+
+    def push(self, batch):
+        raise RuntimeError(f"who are you, {self.token}?")
+
+class Numbered(Repository):
+    """Take a token that is a number."""
+    name = "numbered"
+    token: str = option(secret=True, help="The token.")
+
+    def __post_init__(self):
+        int(self.token)
+
+    def push(self, batch): ...
+
+class Driver(Repository):
+    """Miss something of its own."""
+    name = "driver"
+
+    def __post_init__(self):
+        raise RuntimeError("there is no driver")
+
+    def push(self, batch): ...
+
+class Wordy(Repository):
+    """Say it at length."""
+    name = "wordy"
+
+    def __post_init__(self):
+        raise ValueError("first\\nsecond")
+
+    def push(self, batch): ...
+
+class Lamp(LiveRepository):
+    """Fail to open, at length, with its secret."""
+    name = "lamp"
+    token: str = option(secret=True, help="The token.")
+
+    def open(self):
+        raise OSError(f"no light\\nfor {self.token}")
+
+    def push(self, batch): ...
+
+    def routes(self):
+        return []
+
+class Maze(LiveRepository):
+    """Have no way through."""
+    name = "maze"
+
+    def push(self, batch): ...
+
+    def routes(self):
+        raise RuntimeError("no way")
+'''
+
+
+@pytest.fixture(autouse=True)
+def _our_environment_and_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in [name for name in os.environ if name.startswith(("STATSPOUT_", "DOCKER_"))]:
+        monkeypatch.delenv(name)
+    logger = logging.getLogger("statspout")
+    before = logger.handlers, logger.propagate, logger.level
+    yield
+    logger.handlers, logger.propagate = before[:2]
+    logger.setLevel(before[2])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the plugins and the secret are."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "plugins.py").write_text(PLUGINS)
+    (folder / "syntax.py").write_text("def (")
+    (folder / "raises.py").write_text("raise ImportError('no module\\nat all')")
+    (folder / "exits.py").write_text("import sys\nsys.exit(3)")
+    (folder / "secret").write_text(f"{SECRET}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[FakeEngine]:
+    with FakeEngine() as engine:
+        for name in NAMES:
+            engine.add(name, cpu=0.5)
+        yield engine
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_engine() -> Iterator[Daemon]:
+    """``--once`` where no engine is. It is patient, so it begins before the first test."""
+    with Daemon("--once", "--socket.path=/nowhere/docker.sock") as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="module", autouse=True)
+def full_disk(engine: FakeEngine) -> Iterator[Daemon]:
+    """``--once`` whose output cannot be written. It tries for long, so it begins before the first test too."""
+    with Path("/dev/full").open("wb") as full, running(engine, "--once", stdout=full.fileno()) as daemon:
+        yield daemon
+
+
+def running(engine: FakeEngine, *arguments: str, stdout: int | None = None) -> Daemon:
+    return Daemon(f"--socket.path={engine.socket_path}", *arguments, stdout=stdout)
+
+
+# Wrong settings
+
+PLUGIN = "--plugin={files}/plugins.py:"
+WRONG = {
+    "unknown flag": (["--nonsense=1"], "--nonsense"),
+    "unknown short flag": (["-x"], "-x"),
+    "unknown repository": (["--repository=sdtout"], "'sdtout': did you mean stdout?"),
+    "no repository": (["--repository=,"], "--repository"),
+    "repository twice": (["--repository=rest,rest"], "twice"),
+    "no number": (["--interval=soon"], "--interval: 'soon' is wrong"),
+    "not a number": (["--interval=nan"], "--interval"),
+    "too small": (["--interval=0"], "--interval: 0 is too small"),
+    "no whole number": (["--daemons=1.5"], "--daemons"),
+    "no value": (["--interval"], "--interval=VALUE is right"),
+    "no choice": (["--mode=tcp"], "socket or http"),
+    "no bool": (["--once=perhaps"], "--once"),
+    "unknown command": (["chek"], "'chek'"),
+    "one argument too many": (["check", "rest"], "'rest'"),
+    "no host and port": (["--repository=rest", "--rest.address=nonsense"], "--rest.address"),
+    "no port": (["--repository=prometheus", "--prometheus.address=127.0.0.1:65536"], "--prometheus.address"),
+    "no health port": (["--health.address=8081"], "--health.address"),
+    "not our address": (["--repository=rest", "--rest.address=192.0.2.1:0"], "--rest.address"),
+    "no path": (["--repository=rest", "--rest.path=/{name}"], "--rest.path"),
+    "no engine address": (["--mode=http", "--http.address=localhost"], "--http.address"),
+    "no socket": (["--socket.path="], "--socket.path"),
+    "no plugin class": (["--plugin=plugins.py"], "file.py:Class is right"),
+    "missing plugin": (["--plugin={files}/missing.py:Book"], "there is no file"),
+    "missing class": ([PLUGIN + "Bok"], "did you mean Book?"),
+    "not a repository": ([PLUGIN + "pathlib"], "not a subclass"),
+    "plugin with a wrong syntax": (["--plugin={files}/syntax.py:Book"], "does not import"),
+    "plugin that does not import": (["--plugin={files}/raises.py:Book"], "does not import"),
+    "plugin that exits": (["--plugin={files}/exits.py:Book"], "does not import"),
+    "plugin without a setting": ([PLUGIN + "Book", "--repository=book"], "--book.path"),
+    "plugin that does not construct": ([PLUGIN + "Driver", "--repository=driver"], "there is no driver"),
+    "plugin of many words": ([PLUGIN + "Wordy", "--repository=wordy"], "second"),
+    "plugin without routes": ([PLUGIN + "Maze", "--repository=maze", "--maze.address=127.0.0.1:0"], "no way"),
+    "plugin that complains of a secret": (
+        [PLUGIN + "Numbered", "--repository=numbered", "--numbered.token-file={files}/secret"],
+        "***",
+    ),
+    "live plugin that does not open": (
+        [PLUGIN + "Lamp", "--repository=lamp", "--lamp.address=127.0.0.1:0", "--lamp.token-file={files}/secret"],
+        "no light",
+    ),
+    "missing secret": ([PLUGIN + "Vault", "--repository=vault", "--vault.token-file=/nowhere"], "cannot be read"),
+    "equal paths": (["--repository=rest,prometheus", "--rest.path=/metrics"], "/metrics"),
+    "equal paths with health": (["--repository=prometheus", "--health.address=127.0.0.1:8080"], "/metrics"),
+    "once, and nobody stores": (["--once", "--repository=rest,prometheus"], "--once"),
+    "several lines": (["--repository=two\nlines"], "--repository"),
+}
+
+
+def refusal(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
+    """The one line that the program ends with."""
+    code = main(arguments)
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, ""), err
+    assert err.startswith("statspout: ")
+    assert len(err.splitlines()) == 1, err
+    assert SECRET not in err
+    return err
+
+
+@pytest.mark.parametrize(("arguments", "what"), WRONG.values(), ids=WRONG)
+def test_a_wrong_setting_is_one_line_and_exit_code_2(
+    arguments: list[str], what: str, files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Not str.format: a path may have braces of its own.
+    assert what in refusal(capsys, [argument.replace("{files}", str(files)) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DOCKER_API_VERSION", "abc"),
+        ("STATSPOUT_INTERVAL", "soon"),
+        ("STATSPOUT_REPOSITORY", "sdtout"),
+        ("STATSPOUT_STDOUT_FORMAT", "xml"),
+    ],
+)
+def test_a_wrong_variable_is_one_line_and_exit_code_2(
+    name: str, value: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    line = refusal(capsys, [])
+    assert value in line
+    assert name in line or name == "STATSPOUT_REPOSITORY"
+
+
+@pytest.mark.parametrize("taker", ["rest", "prometheus", "health"])
+def test_a_port_that_is_taken_is_one_line_and_exit_code_2(taker: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        repository = "stdout" if taker == "health" else taker
+        address = f"--{taker}.address=127.0.0.1:{other.getsockname()[1]}"
+        line = refusal(capsys, [f"--repository={repository}", address])
+    assert line.startswith(f"statspout: --{taker}.address: 127.0.0.1:")
+    assert "in use" in line
+
+
+@pytest.mark.parametrize("name", ["no host and port", "equal paths", "no engine address", "once, and nobody stores"])
+def test_check_finds_what_a_run_would_find(name: str, engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, what = WRONG[name]
+    assert what in refusal(capsys, ["check", f"--socket.path={engine.socket_path}", *arguments])
+
+
+# The small commands
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command that ends well prints."""
+    code = main(arguments)
+    out, err = capsys.readouterr()
+    assert (code, err) == (0, "")
+    return out
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h", "-help"])
+def test_help_shows_every_setting(
+    flag: str, files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    shown = printed(capsys, flag, f"--plugin={files}/plugins.py:Vault").split()
+    everywhere = repository_settings(load([f"{files}/plugins.py:Vault"])).values()
+    settings = [*settings_of(Settings), *(setting for group in everywhere for setting in group)]
+    assert len(settings) > 15
+    assert [setting.flag for setting in settings if setting.flag not in shown] == []
+
+
+def test_version_is_the_packages_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, "--version") == printed(capsys, "-version") == f"statspout {__version__}\n"
+
+
+def test_repositories_lists_what_can_be_selected(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [line.split() for line in printed(capsys, "repositories").splitlines()]
+    assert [row[0] for row in rows] == ["NAME", "prometheus", "rest", "stdout"]
+    with_plugin = printed(capsys, "repositories", f"--plugin={files}/plugins.py:Book")
+    assert "book        -        Note each sample in a file" in with_plugin
+
+
+def test_check_says_what_would_run(engine: FakeEngine, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = printed(
+        capsys,
+        "check", f"-socket.path={engine.socket_path}", "-interval=3", "-repository=rest,vault",
+        f"--plugin={files}/plugins.py:Vault", f"--vault.token-file={files}/secret",
+    )  # fmt: skip
+    lines = [line.split(maxsplit=1) for line in shown.splitlines()]
+    assert lines[0] == ["interval", "3 s"]
+    assert [line[1] for line in lines if line[0] == "repository"][1] == "vault: vault.token=***"
+    assert lines[-1][0] == "engine"
+    assert lines[-1][1].endswith("3 running containers")
+    assert SECRET not in shown
+
+
+def test_check_without_an_engine_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--socket.path=/nowhere/docker.sock"]) == 1
+    assert "engine        unix:///nowhere/docker.sock: No such file" in capsys.readouterr().out
+
+
+def test_the_installed_command_and_the_module_are_the_same_program() -> None:
+    command = [str(Path(sys.executable).with_name("statspout")), "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == run_program("--version").out
+
+
+# Runs
+
+
+def once(engine: FakeEngine, *arguments: str) -> Finished:
+    return run_program("-once", f"-socket.path={engine.socket_path}", *arguments)
+
+
+def test_once_prints_every_container_once_with_its_cpu(engine: FakeEngine) -> None:
+    done = once(engine, "-stdout.format=json", "-ignore=db,other")
+    samples = [json.loads(line) for line in done.out.splitlines()]
+    assert (done.code, sorted(sample["name"] for sample in samples)) == (0, ["cache", "web"])
+    assert all(sample["cpu_percent"] == pytest.approx(50, abs=5) for sample in samples)
+
+
+def test_once_prints_the_others_when_a_container_hangs() -> None:
+    with FakeEngine() as engine:
+        engine.add("well")
+        engine.add("ill")
+        engine.fault("ill", "error")
+        done = once(engine)
+    assert done.code == 0
+    assert [line.split()[0] for line in done.out.splitlines()] == ["[well]"]
+    assert "container ill: 500" in done.err
+
+
+def test_once_without_containers_prints_nothing_and_says_so() -> None:
+    with FakeEngine() as engine:
+        done = once(engine)
+    assert (done.code, done.out) == (0, "")
+    assert "no running container" in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_run_with_exit_code_0_and_whole_lines(number: signal.Signals, engine: FakeEngine) -> None:
+    with running(engine, "--interval=1", "--stdout.format=json") as daemon:
+        daemon.eventually(lambda: len(daemon.samples()) >= 2 * len(NAMES))
+        daemon.signal(number)
+        assert daemon.wait() == 0
+        assert daemon.out.endswith("\n")
+        assert {sample["name"] for sample in daemon.samples()} == set(NAMES)
+        assert f"INFO {number.name}" in daemon.log
+
+
+def test_logs_go_to_stderr_only(engine: FakeEngine) -> None:
+    with running(engine, "--log.level=debug") as daemon:
+        daemon.eventually(lambda: daemon.out.count("\n") == len(NAMES))
+        daemon.terminate()
+        assert all(line.startswith("[") and " UTC} CPU: --, " in line for line in daemon.out.splitlines())
+        assert "DEBUG" in daemon.log
+
+
+def book(files: Path, path: Path, seconds: float) -> list[str]:
+    return [
+        f"--plugin={files}/plugins.py:Book", "--repository=book", f"--book.path={path}", f"--book.seconds={seconds}"
+    ]  # fmt: skip
+
+
+def test_what_is_queued_at_a_signal_is_delivered(files: Path, tmp_path: Path) -> None:
+    path, names = tmp_path / "book", [f"c{i}" for i in range(10)]
+    with FakeEngine() as engine:
+        for name in names:
+            engine.add(name)
+        with running(engine, *book(files, path, 0.05)) as daemon:
+            daemon.eventually(lambda: len(engine.answers) == len(names) and path.exists())
+            assert path.read_text().count("stored") < len(names)
+            assert daemon.terminate() == 0
+    stored = [line.split()[1] for line in path.read_text().splitlines() if line.startswith("stored")]
+    assert sorted(stored) == names
+
+
+def test_a_second_signal_ends_it_at_once(engine: FakeEngine, files: Path, tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    with running(engine, *book(files, path, 60)) as daemon:
+        daemon.eventually(lambda: path.exists() and "begun" in path.read_text())
+        daemon.signal(signal.SIGTERM)
+        daemon.wait_for_line("stopping")
+        began = time.monotonic()
+        # As a shell says it: ended by signal 15.
+        assert daemon.terminate() == 128 + signal.SIGTERM
+        assert time.monotonic() - began < 1
+
+
+def test_a_reader_that_leaves_ends_it_quietly(engine: FakeEngine) -> None:
+    read, write = os.pipe()
+    with running(engine, "--interval=1", stdout=write) as daemon:
+        os.close(write)
+        with os.fdopen(read, "rb") as head:
+            assert head.readline().startswith(b"[")
+        assert daemon.wait(5) == 0
+        assert "closed by its reader" in daemon.log
+        assert "Traceback" not in daemon.log
+        assert not {"WARNING", "ERROR"} & set(daemon.log.split())
+
+
+def test_a_plugin_that_fails_is_told_of_in_few_lines_without_its_secret(engine: FakeEngine, files: Path) -> None:
+    plugin = [f"--plugin={files}/plugins.py:Vault", "--repository=vault", f"--vault.token-file={files}/secret"]
+    with running(engine, *plugin, "--interval=1", "--health.address=127.0.0.1:0") as daemon:
+        daemon.eventually(lambda: failures(daemon) >= 3)
+        told = [line for line in daemon.log.splitlines() if " vault: " in line]
+        assert "RuntimeError: who are you, ***?" in told[0]
+        assert len(told) <= 4
+        assert daemon.log.count("Traceback") == 1
+        assert SECRET not in daemon.log
+        assert daemon.running
+
+
+def failures(daemon: Daemon) -> int:
+    """How often a push failed, as the daemon itself says."""
+    page = daemon.get("/metrics", "health.address").body.decode()
+    line = next(line for line in page.splitlines() if line.startswith("statspout_repository_failures_total{"))
+    return int(line.split()[-1])
+
+
+# What began first
+
+
+def test_once_without_an_engine_is_one_error_and_exit_code_1(no_engine: Daemon) -> None:
+    assert no_engine.wait() == 1
+    errors = [line for line in no_engine.log.splitlines() if " ERROR " in line]
+    assert (no_engine.out, len(errors)) == ("", 1)
+    assert "unix:///nowhere/docker.sock" in errors[0]
+    assert "Traceback" not in no_engine.log
+
+
+def test_once_whose_output_is_lost_is_exit_code_1(full_disk: Daemon) -> None:
+    assert full_disk.wait() == 1, full_disk.log

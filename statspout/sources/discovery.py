@@ -11,7 +11,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -111,7 +112,8 @@ class Discovery:
 
     async def _session(self) -> None:
         """From a new subscription to its end. Without events, as some proxies have it, one list is taken."""
-        self._connected(await self._client.negotiate())
+        with self._down_unless_it_answers():
+            self._connected(await self._client.negotiate())
         subscribed = asyncio.Event()
         stream = asyncio.create_task(self._follow(subscribed))
         try:
@@ -135,7 +137,8 @@ class Discovery:
     async def _list(self, deep: bool) -> None:
         """Make the list true. ``deep``: events may have been missed, so everybody is inspected."""
         asked = time.monotonic()
-        listed = await self._client.list_running()
+        with self._down_unless_it_answers():
+            listed = await self._client.list_running()
         fresher = {i: known.target.container.name for i, known in self._known.items() if known.touched >= asked}
         self._names = {entry.id: fresher.get(entry.id, entry.name) for entry in listed}
         for container_id in [i for i, known in self._known.items() if i not in self._names and known.touched < asked]:
@@ -161,11 +164,19 @@ class Discovery:
                 )
             )
 
+    @contextmanager
+    def _down_unless_it_answers(self) -> Iterator[None]:
+        try:
+            yield
+        except SourceError:
+            self._telemetry.engine_up = False
+            raise
+
     def _down(self, error: EngineDown) -> None:
         """Say once that the engine is not there; it may stay so for days."""
         if not self._told_down:
             log.warning("the engine is not there: %s: trying again until it is", error)
-        self._told_down, self._telemetry.engine_up = True, False
+        self._told_down = True
 
     def _up(self) -> None:
         if self._told_down:

@@ -10,6 +10,7 @@ import pytest
 from support.watch import watching
 
 from statspout.testing import FakeEngine
+from statspout.testing.engine import PathFaultKind
 
 LATE = 2.2
 """Intervals between two samples: one, and one late, and a little for a busy machine."""
@@ -278,5 +279,19 @@ def test_a_fixed_number_of_daemons_is_never_exceeded() -> None:
             async with watching(engine, interval=1.0, daemons=3) as watch:
                 await watch.until(lambda: len(watch.names) == 20)
                 assert engine.max_stats_in_flight <= 3
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", ["hang", "error", "garbage", "cut"])
+def test_an_engine_that_does_not_list_is_not_up(engine: FakeEngine, kind: PathFaultKind) -> None:
+    async def main() -> None:
+        async with watching(engine, relist=0.2, deadline=0.3) as watch:
+            await watch.until(lambda: watch.telemetry.engine_up)
+            engine.fault_path("/containers/json", kind)
+            await watch.until(lambda: not watch.telemetry.engine_up)
+            engine.heal_path("/containers/json")
+            await watch.until(lambda: watch.telemetry.engine_up)
+            assert watch.names == {"web", "db", "cache"}
 
     asyncio.run(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from statspout.cmd.main import main
+from statspout.repositories.stdout import Stdout
+from statspout.shapes import rest_object
+from statspout.testing import sample
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,3 +38,19 @@ def test_every_flag_in_the_text_exists(page: Path, capsys: pytest.CaptureFixture
     known |= {"--group-add", "--user", "--build-arg", "--network", "--strict", "--check", "--mode", "--plugin"}
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", page.read_text()))
     assert used <= known
+
+
+def test_the_lines_on_the_first_screen_are_those_that_are_printed() -> None:
+    out = io.BytesIO()
+    Stdout(stream=out).push([sample("web", time_ns=1_795_341_605_000_000_000, cpu_percent=20.03)])
+    shape = re.sub(r"\d+", "0", out.getvalue().decode().strip().partition("]")[2])
+    shown = [line.strip() for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("    [")]
+    lines = [line for line in shown if "CPU" in line]
+    assert len(lines) == 2
+    assert {re.sub(r"\d+", "0", line.partition("]")[2]) for line in lines} == {shape}
+
+
+def test_the_object_in_the_readme_has_the_keys_that_are_served_in_their_order() -> None:
+    text = (ROOT / "README.md").read_text()
+    shown = re.findall(r'"([@\w]+)":', text[text.index('{"@timestamp"') : text.index("networks")])
+    assert shown == list(rest_object(sample()))[: len(shown)]

@@ -119,7 +119,7 @@ class EngineClient:
             return decode((await self._get("/version", prefix="")).body, Version, "version")
         except (Refused, BadAnswer):
             ping = await self._pool.get(self._request("/_ping"), self._deadline)
-            return Version(api_version=ping.headers.get("api-version", ""))
+            return Version(api_version=ping.header("api-version"))
 
     async def _name(self) -> str:
         try:

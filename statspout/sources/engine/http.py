@@ -58,12 +58,17 @@ Address = UnixAddress | TcpAddress
 
 
 class Answer:
-    """One complete answer. ``headers`` have lower-case names."""
+    """One complete answer."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("_headers", "body", "status")
 
-    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.status, self.headers, self.body = status, headers, body
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.status, self._headers, self.body = status, headers, body
+
+    def header(self, name: str) -> str:
+        """The value of the header with this lower-case name; empty when there is none."""
+        values = [value for key, value in self._headers if key.lower() == name.encode("latin-1")]
+        return values[0].decode("latin-1") if values else ""
 
 
 class Connection(asyncio.Protocol):
@@ -124,7 +129,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.reusable = False
-        if self._status and not self._sized and self._waiter is not None:
+        if self._status and self._waiter is not None and not self._sized():
             self._finish()
         elif self._stream is not None and self._waiter is None:
             self._end_stream()
@@ -134,10 +139,8 @@ class Connection(asyncio.Protocol):
     # the parser's callbacks
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key = name.decode("latin-1").lower()
-        self._headers[key] = value.decode("latin-1")
-        if key in ("content-length", "transfer-encoding"):
-            self._sized = True
+        # Kept as they are: nobody reads the headers of an ordinary sample.
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._status = self._parser.get_status_code()
@@ -160,16 +163,19 @@ class Connection(asyncio.Protocol):
 
     def _start_message(self) -> None:
         self._status = 0
-        self._headers: dict[str, str] = {}
-        self._sized = False
+        self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._received = 0
+
+    def _sized(self) -> bool:
+        """Whether the head says where the body ends; otherwise the end of the connection does."""
+        return any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self._headers)
 
     def _finish(self) -> None:
         if self._stream is not None and self._waiter is None:
             self._end_stream()
             return
-        keep = self._sized and self._parser.should_keep_alive()
+        keep = self._parser.should_keep_alive()
         self._resolve()
         self._start_message()
         self.reusable = keep

@@ -106,7 +106,7 @@ class _Families:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = [(_PREFIX + entry.prometheus, entry.scale, entry) for entry in entries]
-        self._heads = [head(name, entry.kind, entry.help) for name, _, entry in self._entries]
+        self._heads = [head(name, entry.kind, entry.prometheus_help or entry.help) for name, _, entry in self._entries]
         self._row = attrgetter(*(entry.field for _, _, entry in self._entries))
 
     def lines(self, samples: Sequence[ContainerSample], labels: Sequence[str]) -> list[str]:

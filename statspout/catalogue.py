@@ -17,7 +17,8 @@ class Entry:
     """One metric.
 
     ``field`` is its name in the record, in REST, InfluxDB and MongoDB. ``prometheus`` is its name there, in base units;
-    ``scale`` times the field's value gives the value in that unit. ``networked`` marks the counters of a network
+    ``scale`` times the field's value gives the value in that unit, and ``prometheus_help`` is what it means there, when
+    that is another. ``networked`` marks the counters of a network
     namespace, which containers can share.
     """
 
@@ -28,6 +29,7 @@ class Entry:
     help: str
     scale: float = 1
     networked: bool = False
+    prometheus_help: str = ""
 
 
 def _network(direction: str, verb: str, done: str) -> tuple[Entry, ...]:
@@ -46,7 +48,13 @@ def _network(direction: str, verb: str, done: str) -> tuple[Entry, ...]:
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
-        "cpu_percent", "gauge", "percent", "cpu_usage_ratio", "CPU in use since the last sample; one core is 100.", 0.01
+        "cpu_percent",
+        "gauge",
+        "percent",
+        "cpu_usage_ratio",
+        "CPU in use since the last sample; one core is 100.",
+        0.01,
+        prometheus_help="CPU in use since the last sample; one core is 1.",
     ),
     Entry("cpu_seconds_total", "counter", "seconds", "cpu_usage_seconds_total", "CPU time used since the start."),
     Entry("online_cpus", "gauge", "cpus", "online_cpus", "CPUs that the container could run on."),
@@ -80,7 +88,15 @@ ENTRIES: tuple[Entry, ...] = (
         "memory_limit_bytes",
         "The most memory the container may use; the host's memory without a limit.",
     ),
-    Entry("mem_percent", "gauge", "percent", "memory_usage_ratio", "mem_usage as a percentage of mem_limit.", 0.01),
+    Entry(
+        "mem_percent",
+        "gauge",
+        "percent",
+        "memory_usage_ratio",
+        "mem_usage as a percentage of mem_limit.",
+        0.01,
+        prometheus_help="Memory in use as a share of the limit; 1 is all of it.",
+    ),
     *_network("rx", "receive", "received"),
     *_network("tx", "transmit", "sent"),
     Entry("blkio_read_bytes", "counter", "bytes", "blkio_read_bytes_total", "Bytes read from block devices."),

@@ -20,7 +20,7 @@ from cyclopts import App, Group, Parameter
 
 from statspout.errors import ConfigError
 from statspout.logs import hide
-from statspout.options import Setting, env_name, is_list, settings_of
+from statspout.options import Setting, bare, env_name, is_list, settings_of, wanted
 from statspout.registry import Registry, load, told
 from statspout.repository import Repository
 from statspout.settings import Settings
@@ -105,7 +105,7 @@ def command_line(groups: Mapping[str, Sequence[Setting]], help_flags: Sequence[s
 
 def convert(setting: Setting, text: str, where: str) -> Any:
     """``text`` as a value of the setting's type, or ConfigError naming ``where`` it was written."""
-    type_ = _bare(setting.type)
+    type_ = bare(setting.type)
     shown = "the value" if setting.secret else repr(text)
     if is_list(type_):
         return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -114,8 +114,7 @@ def convert(setting: Setting, text: str, where: str) -> Any:
     try:
         value = _SCALARS[type_](text.strip())
     except (ValueError, KeyError):
-        right = {int: "a whole number", float: "a number", bool: "true or false"}.get(type_, str(type_))
-        raise ConfigError(f"{where}: {shown} is wrong: {right} is right") from None
+        raise ConfigError(f"{where}: {shown} is wrong: {wanted(type_)} is right") from None
     setting.check(value)
     return value
 
@@ -143,15 +142,9 @@ def _choice(choices: tuple[Any, ...], text: str, what: str) -> Any:
     raise ConfigError(f"{what} is wrong: {' or '.join(map(str, choices))} is right")
 
 
-def _bare(type_: Any) -> Any:
-    """The type without its ``| None``."""
-    arguments = [arg for arg in typing.get_args(type_) if arg is not type(None)]
-    return arguments[0] if type(None) in typing.get_args(type_) else type_
-
-
 def _parameter(key: str, setting: Setting, heading: Group) -> inspect.Parameter:
     """The setting as cyclopts takes it. A secret's flag names the file that holds it."""
-    is_flag = _bare(setting.type) is bool
+    is_flag = bare(setting.type) is bool
 
     def converter(_: Any, tokens: Sequence[cyclopts.Token]) -> Any:
         if setting.secret:

@@ -15,7 +15,7 @@ from statspout import __version__
 from statspout.delivery.delivery import CLOSE_PATIENCE, Delivery
 from statspout.errors import ConfigError, SourceError
 from statspout.health import Health
-from statspout.logs import setup
+from statspout.logs import counted, setup
 from statspout.registry import told
 from statspout.repository import LiveRepository, Repository
 from statspout.router import Router, route_to
@@ -30,6 +30,9 @@ log = logging.getLogger("statspout")
 DRAIN = 10.0
 """Seconds after a signal by which everything has ended; undelivered samples are counted as lost then."""
 
+_ONE_SIGNAL = 0.5
+"""Seconds in which a second signal is the first once more: `timeout`, and some supervisors, signal a process twice."""
+
 _WEB_STOP = 2.0
 _SOURCE_PAUSE = 5.0
 
@@ -40,11 +43,17 @@ class Daemon:
     def __init__(self, settings: Settings, repositories: Sequence[Repository]) -> None:
         self.settings = settings
         self.telemetry = Telemetry()
-        self._engine = ExitStack()
+        _check_instances(repositories)
         self.router = Router([route_to(repository) for repository in repositories])
         self.health = Health(self.telemetry, self.router.routes, settings.interval)
         self.web = WebServer()
-        self._client = EngineClient(self._address(), api_override())
+        self._mount()
+        if settings.once and not any(isinstance(route, Delivery) for route in self.router.routes):
+            raise ConfigError("--once: live values end with the program: a repository that stores, as stdout, is right")
+        api = api_override()
+        # Last, for it may start an engine: whatever is wrong has been said by now.
+        self._engine = ExitStack()
+        self._client = EngineClient(self._address(), api)
         self._source = EngineSource(
             self._client,
             self.telemetry,
@@ -53,21 +62,16 @@ class Daemon:
             ignore=settings.ignore,
             host=settings.host_name,
         )
-        if settings.once and not any(isinstance(route, Delivery) for route in self.router.routes):
-            raise ConfigError(
-                "--once: a repository that stores is needed, such as stdout: live values end with the program"
-            )
-        self._mount()
 
     async def run(self, stop: asyncio.Event) -> int:
         """Run until ``stop`` is set, or until nobody wants more; returns the exit code."""
         async with self._serving():
             if self.settings.once:
-                code = await _first_of(self._once(), stop)
+                code = await _first_of(self._once(), stop) or int(stop.is_set())
             else:
                 code = await self._until(stop)
                 queued = sum(route.books.queued for route in self.router.routes)
-                log.info("stopping: %d queued samples are delivered first", queued)
+                log.info("stopping: what is queued is delivered first: %s", counted(queued, "sample"))
         lost = any(route.books.dropped["shutdown"] for route in self.router.routes)
         return 1 if self.settings.once and lost else code
 
@@ -86,7 +90,8 @@ class Daemon:
             running = await self._client.list_running()
         self._client.close()
         spoken = "unknown" if engine.api is None else "{}.{}".format(*engine.api)
-        return f"{self._client.address}: version {engine.version}, API {spoken}, {len(running)} running containers"
+        count = counted(len(running), "running container")
+        return f"{self._client.address}: version {engine.version}, API {spoken}, {count}"
 
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
@@ -140,7 +145,7 @@ class Daemon:
             return 1
         if not count:
             log.warning("engine %s: no running container gave a sample", self._client.address)
-        log.info("%d samples in %.1f s", count, time.monotonic() - began)
+        log.info("%s in %.1f s", counted(count, "sample"), time.monotonic() - began)
         return 0
 
     async def _wanted(self) -> int:
@@ -163,6 +168,15 @@ class Daemon:
         log.info("statspout %s: %s from %s to %s", __version__, every, engine, names)
         for setting, host, port in self.web.bound:
             log.info("%s: http://%s:%d", setting, host, port)
+
+
+def _check_instances(repositories: Sequence[Repository]) -> None:
+    if not isinstance(repositories, Sequence) or not repositories:
+        raise ConfigError("repositories: a list of at least one instance is right, such as [Graphite()]")
+    for repository in repositories:
+        if not isinstance(repository, Repository):
+            name = getattr(repository, "__name__", type(repository).__name__)
+            raise ConfigError(f"repositories: {name} is no instance of a repository: {name}() is right")
 
 
 @contextmanager
@@ -206,12 +220,17 @@ def run_daemon(settings: Settings, repositories: Sequence[Repository]) -> int:
 
 async def _run_with_signals(settings: Settings, repositories: Sequence[Repository]) -> int:
     stop = asyncio.Event()
+    first = 0.0
 
     def signalled(number: int) -> None:
+        nonlocal first
         if stop.is_set():
+            if time.monotonic() - first < _ONE_SIGNAL:
+                return
             log.warning("%s again: ending at once", signal.Signals(number).name)
             os._exit(128 + number)
         log.info("%s", signal.Signals(number).name)
+        first = time.monotonic()
         stop.set()
 
     loop = asyncio.get_running_loop()

@@ -38,6 +38,11 @@ def hide(secret: str) -> None:
         _secrets.add(secret)
 
 
+def counted(number: int, what: str) -> str:
+    """``1 container``, ``2 containers``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def censored(text: str) -> str:
     """``text`` without the secrets in it."""
     for secret in _secrets:

@@ -1,4 +1,4 @@
-"""A setting is declared once, as a typed field; its flag, environment variable, TOML key, help and docs follow.
+"""A setting is declared once, as a typed field; its flag, environment variable, help and docs follow.
 
 ::
 
@@ -6,12 +6,15 @@
         name = "graphite"
         port: int = option(default=2003, help="Carbon plaintext port.")
 
-gives ``--graphite.port``, ``STATSPOUT_GRAPHITE_PORT``, and the TOML key ``port`` in the table ``[graphite]``.
+gives ``--graphite.port`` and ``STATSPOUT_GRAPHITE_PORT``. The type is ``str``, ``int``, ``float``, ``bool``, a
+``Literal`` of choices, or ``tuple[str, ...]``; with ``| None`` it may be unset.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -41,8 +44,8 @@ def option(
     """Declare one setting of an :class:`Options` class.
 
     ``help`` is one sentence. Without ``default`` the setting is required. ``name`` is its name after the prefix where
-    the field's own will not do. A ``secret`` has a flag for a file that holds it, an environment variable and a TOML
-    key, but no flag of its own, and never reaches a log or a repr. Numbers below ``minimum`` are a ConfigError.
+    the field's own will not do. A ``secret`` has a flag for a file that holds it and an environment variable, but
+    no flag of its own, and never reaches a log or a repr. Numbers below ``minimum`` are a ConfigError.
     """
     declared = _Declared(help=help, name=name, secret=secret, minimum=minimum)
     return dataclasses.field(default=default, repr=not secret, metadata={_KEY: declared})
@@ -54,7 +57,19 @@ class Options:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__:
+            raise TypeError(f"{cls.__name__}: its settings make its __init__: write __post_init__ for what comes after")
         dataclass(kw_only=True, eq=False)(cls)
+        made = cls.__init__
+
+        @functools.wraps(made)
+        def checked(self: Options, **values: Any) -> None:
+            for setting in settings_of(cls, getattr(cls, "name", "")):
+                if setting.field in values:
+                    setting.check(values[setting.field])
+            made(self, **values)
+
+        cls.__init__ = checked  # type: ignore[method-assign, assignment]  # the same, held to the declared types first
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +106,10 @@ class Setting:
         return env_name(self.name)
 
     def check(self, value: Any) -> None:
-        """Raise ConfigError when a well-typed value is out of its range."""
+        """Raise ConfigError when a value is not of the setting's type, or out of its range."""
+        if not _is_of(self.type, value):
+            shown = "the value" if self.secret else repr(value)
+            raise ConfigError(f"--{self.name}: {shown} is wrong: {wanted(self.type)} is right")
         if self.minimum is not None and isinstance(value, int | float) and not value >= self.minimum:
             raise ConfigError(f"--{self.name}: {value:g} is too small: {self.minimum:g} or more is right")
 
@@ -139,6 +157,42 @@ def _setting(
         secret=declared.secret,
         minimum=declared.minimum,
     )
+
+
+def bare(type_: Any) -> Any:
+    """The type without its ``| None``."""
+    arguments = [arg for arg in typing.get_args(type_) if arg is not type(None)]
+    return arguments[0] if type(None) in typing.get_args(type_) else type_
+
+
+def supported(type_: Any) -> bool:
+    """Whether a setting can be of this type: text, number, flag, choice, or a list of texts; each may be optional."""
+    type_ = bare(type_)
+    texts = is_list(type_) and set(typing.get_args(type_)) <= {str, Ellipsis}
+    return type_ in (str, int, float, bool) or typing.get_origin(type_) is typing.Literal or texts
+
+
+def wanted(type_: Any) -> str:
+    """What a value of the type looks like, for an error: ``a number``, ``text or json``."""
+    type_ = bare(type_)
+    if typing.get_origin(type_) is typing.Literal:
+        return " or ".join(map(str, typing.get_args(type_)))
+    if is_list(type_):
+        return "a list of texts"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(type_, str(type_))
+
+
+def _is_of(type_: Any, value: Any) -> bool:
+    if value is None:
+        return type(None) in typing.get_args(type_)
+    type_ = bare(type_)
+    if typing.get_origin(type_) is typing.Literal:
+        return value in typing.get_args(type_)
+    if is_list(type_):
+        return isinstance(value, tuple | list) and all(isinstance(item, str) for item in value)
+    if type_ is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, type_) and (type_ is bool or not isinstance(value, bool))
 
 
 def is_list(type_: Any) -> bool:

@@ -5,18 +5,20 @@ Clashes and broken classes fail here, before anything runs.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import importlib.util
 import inspect
 import re
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from statspout.errors import ConfigError
-from statspout.options import env_name, settings_of
+from statspout.options import env_name, settings_of, supported
 from statspout.repository import LiveRepository, Repository
 
 GROUP = "statspout.repositories"
@@ -105,7 +107,9 @@ def check_class(cls: type[Repository], where: str) -> None:
     """Raise ConfigError unless ``cls`` keeps the contract as far as that shows before it runs."""
     if not (isinstance(cls, type) and issubclass(cls, Repository)):
         raise ConfigError(f"{where}: it is not a subclass of statspout.Repository")
-    names = (getattr(cls, "name", None), *cls.aliases)
+    if not hasattr(cls, "name"):
+        raise ConfigError(f'{where}: {cls.__name__} has no name: name = "graphite", or the like, is right')
+    names = (cls.name, *cls.aliases)
     for name in names:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ConfigError(f"{where}: the name {name!r} is wrong: a lower-case word such as 'graphite' is right")
@@ -135,6 +139,11 @@ def _check_settings(cls: type[Repository], where: str) -> None:
         raise ConfigError(f"{where}: a setting's type is unknown: {error}") from error
     seen: dict[str, str] = {}
     for setting in settings:
+        if not supported(setting.type):
+            right = "str, int, float, bool, Literal or tuple[str, ...]"
+            raise ConfigError(
+                f"{where}: the setting {setting.field} is of a type that no flag can give: {right} is right"
+            )
         if seen.setdefault(env_name(setting.name), setting.name) != setting.name:
             raise ConfigError(f"{where}: two settings would share the variable {setting.env}")
 
@@ -152,13 +161,16 @@ def _execute(path: Path) -> Mapping[str, object]:
 
 
 def told(error: BaseException) -> str:
-    """One line that says what went wrong and in which line of whose file."""
+    """One line that says what went wrong, and where when that is in a file of the plugin's author."""
     if isinstance(error, ConfigError):
         return str(error)
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} (line {error.lineno})"
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    line = f" (line {trace.tb_lineno} of {Path(trace.tb_frame.f_code.co_filename).name})" if trace else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{line}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{_where(error)}"
+
+
+def _where(error: BaseException) -> str:
+    """The innermost line that is neither ours nor the standard library's."""
+    ours = (str(Path(__file__).parent), str(Path(dataclasses.__file__).parent), "<")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
+    return f" (line {frames[-1].lineno} of {Path(frames[-1].filename).name})" if frames else ""

@@ -29,7 +29,7 @@ class Repository(Options, ABC):
     """What ``--repository`` selects and the prefix of the settings: one lower-case noun."""
 
     aliases: ClassVar[tuple[str, ...]] = ()
-    """Other spellings of the name, good in ``--repository``, flags, environment and TOML."""
+    """Other spellings of the name, good in ``--repository``, flags and environment."""
 
     accepts: ClassVar[tuple[type, ...]] = (ContainerSample,)
     """The records it takes; add :class:`statspout.Metric` for what applications report."""

@@ -11,7 +11,7 @@ from statspout.delivery.books import Books
 from statspout.delivery.queue import Queue
 from statspout.delivery.worker import Worker
 from statspout.errors import Closed, Rejected, RepositoryError, RetryAfter
-from statspout.logs import Limited
+from statspout.logs import Limited, counted
 from statspout.repository import Repository
 from statspout.sample import Container, Sample
 
@@ -94,8 +94,8 @@ class Delivery:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self.books.queued:
-            log.warning("%s: %d samples were not delivered before the end", self.repository.name, self.books.queued)
+        if left := self.books.queued:
+            log.warning("%s: %s lost: not delivered before the end", self.repository.name, counted(left, "sample"))
         self._lose_all("shutdown")
         await self._close(min(patience, CLOSE_PATIENCE))
         self._worker.stop()
@@ -161,6 +161,9 @@ class Delivery:
     def _stored(self, count: int) -> None:
         self.books.queued -= count
         self.books.delivered += count
+        if self._backoff.failures:
+            name = self.repository.name
+            log.info("%s: works again; %s delivered", name, counted(count, "sample"))
         self._backoff.succeeded()
         self._limited.reset(f"{self.repository.name} push")
 
@@ -211,7 +214,7 @@ class Delivery:
             self._traced.add(type(error).__name__)
             log.error("%s: %s failed: %s: %s", name, what, type(error).__name__, error, exc_info=error)
             return
-        kept = f"; {self.books.queued} samples wait" if what != "clear" else ""
+        kept = f"; {counted(self.books.queued, 'sample')} kept" if what != "clear" else ""
         reason = str(error) or type(error).__name__
         self._limited.warning(f"{name} {what}", "%s: %s failed: %s%s", name, what, reason, kept)
 

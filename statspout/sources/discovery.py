@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import msgspec
 
 from statspout.errors import EngineDown, Refused, SourceError
-from statspout.logs import Limited
+from statspout.logs import Limited, counted
 from statspout.sample import Container
 from statspout.source import Target, Watcher
 from statspout.sources.engine.answers import Event, Inspected, Listed
@@ -148,7 +148,7 @@ class Discovery:
         self._telemetry.listed = time.monotonic()
         if not self.listed.is_set():
             await asyncio.gather(*self._adopting.values(), return_exceptions=True)
-            log.info("engine %s: %d containers to sample", self._client.address, self._telemetry.containers)
+            log.info("engine %s: %s to sample", self._client.address, counted(self._telemetry.containers, "container"))
             self.listed.set()
 
     def _reconcile(self, entry: Listed, asked: float, deep: bool) -> None:
@@ -180,7 +180,7 @@ class Discovery:
 
     def _up(self) -> None:
         if self._told_down:
-            log.info("the engine is there: %d running containers", self._telemetry.containers)
+            log.info("the engine is there: %s to sample", counted(self._telemetry.containers, "container"))
         self._told_down, self._telemetry.engine_up = False, True
 
     # events

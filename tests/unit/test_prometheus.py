@@ -47,7 +47,7 @@ def test_each_family_comes_once_with_its_help_and_kind() -> None:
     kinds = {family.name.removeprefix(PREFIX): (family.type, family.documentation) for family in families}
     assert len(kinds) == len(families) == len(ENTRIES) + 3
     for entry in ENTRIES:
-        assert kinds[entry.prometheus.removesuffix("_total")] == (entry.kind, entry.help)
+        assert kinds[entry.prometheus.removesuffix("_total")] == (entry.kind, entry.prometheus_help or entry.help)
 
 
 def test_info_says_what_the_container_is() -> None:

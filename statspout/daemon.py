@@ -16,7 +16,7 @@ from statspout.delivery.delivery import CLOSE_PATIENCE, Delivery
 from statspout.errors import ConfigError, SourceError
 from statspout.health import Health
 from statspout.logs import counted, setup
-from statspout.registry import told
+from statspout.registry import check_class, told
 from statspout.repository import LiveRepository, Repository
 from statspout.router import Router, route_to
 from statspout.settings import Settings
@@ -105,8 +105,8 @@ class Daemon:
                 yield
             finally:
                 patience = DRAIN - CLOSE_PATIENCE - _WEB_STOP
-                await asyncio.gather(*(route.stop(patience) for route in self.router.routes))
-                await self.web.stop()
+                stopped = (route.stop(patience) for route in self.router.routes)
+                await asyncio.gather(*stopped, self.web.stop(), return_exceptions=True)
 
     def _mount(self) -> None:
         for route in self.router.routes:
@@ -177,6 +177,10 @@ def _check_instances(repositories: Sequence[Repository]) -> None:
         if not isinstance(repository, Repository):
             name = getattr(repository, "__name__", type(repository).__name__)
             raise ConfigError(f"repositories: {name} is no instance of a repository: {name}() is right")
+        check_class(type(repository), type(repository).__name__)
+    names = [repository.name for repository in repositories]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"repositories: two of {', '.join(names)} have one name: a name for each is right")
 
 
 @contextmanager
@@ -190,13 +194,13 @@ def _simulated() -> Iterator[str]:
 async def _first_of(work: Any, stop: asyncio.Event) -> int:
     """The exit code of ``work``, or 0 when ``stop`` is set before it ends."""
     working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not working.done():
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return int(working.result()) if working.done() else 0
+    finally:
         working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
-        return 0
-    return int(working.result())
+        stopping.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
 
 
 async def serve(repositories: Sequence[Repository], *, stop: asyncio.Event | None = None, **settings: Any) -> None:

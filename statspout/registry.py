@@ -116,6 +116,7 @@ def check_class(cls: type[Repository], where: str) -> None:
         if name in RESERVED:
             raise ConfigError(f"{where}: the name {name!r} is reserved for the program's own settings")
     _check_methods(cls, where)
+    _check_constants(cls, where)
     _check_settings(cls, where)
 
 
@@ -130,6 +131,15 @@ def _check_methods(cls: type[Repository], where: str) -> None:
         raise ConfigError(f"{where}: {', '.join(own)} must be {right}; async now: {', '.join(coroutines)}")
     if cls.live and not issubclass(cls, LiveRepository):
         raise ConfigError(f"{where}: a live repository is a subclass of statspout.LiveRepository")
+
+
+def _check_constants(cls: type[Repository], where: str) -> None:
+    if not isinstance(cls.batch_size, int) or cls.batch_size < 1:
+        raise ConfigError(f"{where}: batch_size {cls.batch_size!r} is wrong: 1 or more is right")
+    if not isinstance(cls.flush_interval, int | float) or not cls.flush_interval >= 0:
+        raise ConfigError(f"{where}: flush_interval {cls.flush_interval!r} is wrong: 0 or more seconds is right")
+    if not isinstance(cls.accepts, tuple) or not all(isinstance(kind, type) for kind in cls.accepts):
+        raise ConfigError(f"{where}: accepts {cls.accepts!r} is wrong: a tuple of record types is right")
 
 
 def _check_settings(cls: type[Repository], where: str) -> None:

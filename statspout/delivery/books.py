@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -15,10 +16,11 @@ class Books:
     ``error`` (a live repository failed), ``shutdown`` (undelivered when the program had to end).
     """
 
+    waiting: Callable[[], int] = lambda: 0
+    """Says how many samples are queued, by looking: what the counters say can be held against it."""
     collected: int = 0
     filtered: int = 0
     delivered: int = 0
-    queued: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     failures: int = 0
     """Pushes, opens and clears that failed; the samples of a failed push are retried, not lost."""
@@ -27,6 +29,11 @@ class Books:
         """``count`` samples are lost for ``reason``."""
         if count:
             self.dropped[reason] += count
+
+    @property
+    def queued(self) -> int:
+        """Samples queued or in flight."""
+        return self.waiting()
 
     @property
     def balanced(self) -> bool:

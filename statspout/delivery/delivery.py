@@ -21,6 +21,8 @@ QUEUE_LIMIT = 50_000
 """Samples: 40 minutes of 100 containers at 5 s."""
 
 _DRAINING_PAUSE = 0.5
+_PAUSE = 1.0
+_LONGEST_PAUSE = 3600.0
 CLOSE_PATIENCE = 2.0
 """Seconds for a close, after which the repository is left to itself."""
 
@@ -33,7 +35,8 @@ class Delivery:
 
     def __init__(self, repository: Repository, *, limit: int = QUEUE_LIMIT, backoff: Backoff | None = None) -> None:
         self.repository = repository
-        self.books = Books()
+        self.books = Books(self._waiting)
+        self._in_flight = 0
         self.finished = asyncio.Event()
         """Set when the destination is closed for good."""
         self._queue = Queue(limit)
@@ -41,10 +44,11 @@ class Delivery:
         self._worker = Worker(repository.name)
         self._most = repository.batch_size
         self._open = False
-        self._stopping = False
         self._wanted = asyncio.Event()
         self._full = asyncio.Event()
         self._idle = asyncio.Event()
+        self._idle.set()
+        self._ending = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._limited = Limited(log)
         self._traced: set[str] = set()
@@ -62,7 +66,6 @@ class Delivery:
         if self.finished.is_set():
             books.drop("closed")
             return
-        books.queued += 1
         self._overflowed(self._queue.put(sample))
         if not self._wanted.is_set():
             self._idle.clear()
@@ -72,28 +75,32 @@ class Delivery:
 
     def clear(self, container: Container) -> None:
         """Queue the word that this container is gone, where the repository has use for it."""
-        if self._clears and not self.finished.is_set():
-            self._queue.put_clear(container)
-            self._idle.clear()
-            self._wanted.set()
+        if not self._clears or self.finished.is_set():
+            return
+        if not self._queue.put_clear(container):
+            name = self.repository.name
+            self._limited.warning(f"{name} clear", "%s: too much waits: %s is not cleared", name, container.name)
+            return
+        self._idle.clear()
+        self._wanted.set()
 
     # the daemon's side
 
     def start(self) -> None:
         """Begin to deliver."""
-        self._idle.set()
         self._task = asyncio.create_task(self._run(), name=f"delivery {self.repository.name}")
 
     async def stop(self, patience: float) -> None:
         """Deliver what is queued, for ``patience`` seconds at most; what is left is counted as lost. Then close."""
-        self._stopping = True
+        self._ending.set()
         self._full.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await self._idle.wait()
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            # A repository that swallows the cancellation is left to itself.
+            await asyncio.wait({self._task}, timeout=CLOSE_PATIENCE)
         if left := self.books.queued:
             log.warning("%s: %s lost: not delivered before the end", self.repository.name, counted(left, "sample"))
         self._lose_all("shutdown")
@@ -103,16 +110,26 @@ class Delivery:
     # delivering
 
     async def _run(self) -> None:
+        """Deliver until cancelled; an error of our own is told and survived, for else all would end here in silence."""
         while not self.finished.is_set():
-            if not self._open and not await self._opened():
-                continue
-            if not self._queue:
-                self._wanted.clear()
-                self._full.clear()
-                self._idle.set()
-            await self._wanted.wait()
-            await self._fill()
-            await self._deliver(self._queue.take(self._most))
+            try:
+                await self._turn()
+            except Exception:
+                self.books.failures += 1
+                log.exception("%s: delivery failed; it goes on", self.repository.name)
+                await asyncio.sleep(_PAUSE)
+
+    async def _turn(self) -> None:
+        """Open if need be, wait for something to deliver, and deliver it."""
+        if not self._open and not await self._opened():
+            return
+        if not self._queue:
+            self._wanted.clear()
+            self._full.clear()
+            self._idle.set()
+        await self._wanted.wait()
+        await self._fill()
+        await self._deliver(self._queue.take(self._most))
 
     async def _opened(self) -> bool:
         try:
@@ -126,7 +143,7 @@ class Delivery:
     async def _fill(self) -> None:
         """Wait for a full batch, but not longer than the repository wants to."""
         pause = self.repository.flush_interval
-        if pause and not self._stopping and self._queue.samples < self._most:
+        if pause and not self._ending.is_set() and self._queue.samples < self._most:
             self._full.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -136,12 +153,13 @@ class Delivery:
         if isinstance(head, Container):
             await self._clear(head)
             return
-        if not head:
-            return
+        self._in_flight = len(head)
         try:
-            await self._worker.call(self.repository.push, head)
+            # A copy: the batch stays ours, whatever the repository does to its list.
+            await self._worker.call(self.repository.push, list(head))
         except Rejected as error:
-            self._rejected(head, error)
+            if not self._rejected(head, error):
+                await self._failed("push", error)
         except Exception as error:  # noqa: BLE001 - foreign code: whatever it is, the batch is kept and retried
             self._put_back(head)
             await self._failed("push", error)
@@ -149,6 +167,8 @@ class Delivery:
             self._put_back(head)
             raise
         else:
+            # After a bisection the batches grow again.
+            self._most = min(self.repository.batch_size, self._most * 2)
             self._stored(len(head))
 
     async def _clear(self, container: Container) -> None:
@@ -159,7 +179,9 @@ class Delivery:
             self._tell("clear", error)
 
     def _stored(self, count: int) -> None:
-        self.books.queued -= count
+        if self._in_flight < count:
+            return  # given up at the end, counted as lost, and stored all the same
+        self._in_flight -= count
         self.books.delivered += count
         if self._backoff.failures:
             name = self.repository.name
@@ -167,26 +189,30 @@ class Delivery:
         self._backoff.succeeded()
         self._limited.reset(f"{self.repository.name} push")
 
-    def _rejected(self, batch: list[Sample], error: Rejected) -> None:
-        """Drop what will never be accepted. When it is unknown which, smaller batches find it out."""
-        self.books.failures += 1
-        bad = error.indices
-        if bad is None and len(batch) > 1:
+    def _rejected(self, batch: list[Sample], error: Rejected) -> bool:
+        """Drop what will never be accepted; False when that is nothing. Where it is unknown which, halves tell."""
+        if error.indices is None and len(batch) > 1:
+            self.books.failures += 1
             self._put_back(batch)
             self._most = (len(batch) + 1) // 2
-            return
-        self._most = self.repository.batch_size
-        dropped = [i for i in range(len(batch)) if bad is None or i in bad]
-        self.books.queued -= len(dropped)
-        self.books.drop("rejected", len(dropped))
-        self._limited.warning(
-            f"{self.repository.name} rejected", "%s: %d samples rejected: %s", self.repository.name, len(dropped), error
-        )
-        rest = [sample for i, sample in enumerate(batch) if i not in set(dropped)]
+            return True
+        bad = {0} if error.indices is None else error.indices & set(range(len(batch)))
+        rest = [sample for i, sample in enumerate(batch) if i not in bad]
+        self._drop_rejected(len(bad), error)
         if error.rest == "stored":
             self._stored(len(rest))
-        else:
-            self._put_back(rest)
+            return True
+        self._put_back(rest)
+        return bool(bad)
+
+    def _drop_rejected(self, count: int, error: Rejected) -> None:
+        self._most = self.repository.batch_size
+        if count:
+            self.books.failures += 1
+            self._in_flight -= count
+            self.books.drop("rejected", count)
+            name = self.repository.name
+            self._limited.warning(f"{name} rejected", "%s: %s rejected: %s", name, counted(count, "sample"), error)
 
     async def _failed(self, what: str, error: Exception) -> None:
         """Count and tell a failure, and wait before the next attempt, which begins with :meth:`Repository.open`."""
@@ -196,11 +222,19 @@ class Delivery:
             return
         pause = self._backoff.failed()
         if isinstance(error, RetryAfter):
-            pause = max(pause, error.seconds)
-        else:
-            self._tell(what, error)
+            pause = min(max(pause, error.seconds), _LONGEST_PAUSE)
+        self._tell(what, error)
         await self._close(CLOSE_PATIENCE)
-        await asyncio.sleep(min(pause, _DRAINING_PAUSE) if self._stopping else pause)
+        await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait; when the end comes meanwhile, not for long: there is one more attempt to be made."""
+        if not self._ending.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._ending.wait()
+        if self._ending.is_set():
+            await asyncio.sleep(min(seconds, _DRAINING_PAUSE))
 
     def _finish(self, error: Closed) -> None:
         log.info("%s: %s: it gets nothing more", self.repository.name, error)
@@ -226,17 +260,22 @@ class Delivery:
         except Exception as error:  # noqa: BLE001 - foreign code: there is nothing to lose in it any more
             log.debug("%s: close failed: %s", self.repository.name, error)
 
+    def _waiting(self) -> int:
+        return self._queue.samples + self._in_flight
+
     def _put_back(self, batch: list[Sample]) -> None:
+        if self._in_flight < len(batch):
+            return  # given up at the end, and counted as lost
+        self._in_flight -= len(batch)
         self._overflowed(self._queue.put_back(batch))
 
     def _overflowed(self, dropped: int) -> None:
         if dropped:
-            self.books.queued -= dropped
             self.books.drop("overflow", dropped)
             name = self.repository.name
             self._limited.warning(f"{name} overflow", "%s: the queue is full: the oldest samples are dropped", name)
 
     def _lose_all(self, reason: str) -> None:
-        self.books.drop(reason, self.books.queued)
-        self.books.queued = 0
+        self.books.drop(reason, self._waiting())
+        self._in_flight = 0
         self._queue = Queue(0)

@@ -30,7 +30,7 @@ class Live:
             return
         try:
             self.repository.push([sample])
-        except Exception as error:  # noqa: BLE001 - foreign code: one bad repository never hurts another
+        except BaseException as error:  # noqa: BLE001 - foreign code: even a CancelledError is its own, not the poller's
             self.books.drop("error")
             self._failed("push", error)
         else:
@@ -40,24 +40,24 @@ class Live:
         """Show this container no more."""
         try:
             self.repository.clear(container)
-        except Exception as error:  # noqa: BLE001 - foreign code: one bad repository never hurts another
+        except BaseException as error:  # noqa: BLE001 - foreign code, as above
             self._failed("clear", error)
 
     def start(self) -> None:
         """Open the repository; a failure, before anything runs, is a ConfigError."""
         try:
             self.repository.open()
-        except Exception as error:
+        except BaseException as error:
             raise ConfigError(f"repository {self.repository.name}: {told(error)}") from error
 
     async def stop(self, patience: float) -> None:  # noqa: ARG002 - nothing here takes time
         """Close the repository."""
         try:
             self.repository.close()
-        except Exception as error:  # noqa: BLE001 - foreign code: the others are still to be closed
+        except BaseException as error:  # noqa: BLE001 - foreign code: the others are still to be closed
             self._failed("close", error)
 
-    def _failed(self, what: str, error: Exception) -> None:
+    def _failed(self, what: str, error: BaseException) -> None:
         self.books.failures += 1
         name = self.repository.name
         self._limited.warning(f"{name} {what}", "%s: %s failed: %s: %s", name, what, type(error).__name__, error)

@@ -27,9 +27,12 @@ class Queue:
         self.samples += 1
         return self._shrink()
 
-    def put_clear(self, container: Container) -> None:
-        """Append the word that this container is gone."""
+    def put_clear(self, container: Container) -> bool:
+        """Append the word that this container is gone; False when there are as many of these as samples may be."""
+        if len(self._items) - self.samples >= self._limit:
+            return False
         self._items.append(container)
+        return True
 
     def put_back(self, batch: Sequence[Sample]) -> int:
         """Return a batch to the head, in its order; returns how many of the oldest had to go."""
@@ -50,7 +53,7 @@ class Queue:
         return batch
 
     def _shrink(self) -> int:
-        """Drop the oldest samples over the limit. Word of a gone container stays, but no more of it than samples."""
+        """Drop the oldest samples over the limit. Word of a gone container stays."""
         dropped, clears = 0, []
         while self.samples > self._limit:
             item = self._items.popleft()
@@ -59,5 +62,5 @@ class Queue:
             else:
                 self.samples -= 1
                 dropped += 1
-        self._items.extendleft(reversed(clears[-self._limit :]))
+        self._items.extendleft(reversed(clears))
         return dropped

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -121,11 +123,125 @@ def test_a_failed_push_comes_again_after_close_and_open() -> None:
     assert (books.delivered, books.failures) == (3, 1)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("bug"), SystemExit(3), KeyError("x"), RetryAfter(0.01)])
-def test_whatever_a_plugin_raises_the_batch_is_kept(error: Any) -> None:
-    repository = Recorder()
-    repository.script = [error, None]
+class AsyncFailing(AsyncRecorder):
+    """Raises what its script says, on the loop."""
+
+    name = "asyncfailing"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.script: list[BaseException] = []
+
+    async def push(self, batch: Sequence[Sample]) -> None:
+        if self.script:
+            raise self.script.pop(0)
+        await super().push(batch)
+
+
+@pytest.mark.parametrize("make", [Recorder, AsyncFailing])
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("bug"), SystemExit(3), KeyError("x"), RetryAfter(0.01), StopIteration(), asyncio.CancelledError()],
+)
+def test_whatever_a_plugin_raises_the_batch_is_kept(make: Any, error: Any) -> None:
+    repository = make()
+    repository.script = [error]
     assert deliver(repository, put(3)).books.delivered == 3
+    assert times(repository.stored) == times(samples(3))
+
+
+def test_a_coroutine_in_disguise_runs_and_a_generator_is_an_error() -> None:
+    class Disguised(Recorder):
+        name = "disguised"
+
+        def push(self, batch: Sequence[Sample]) -> Any:
+            return self.later(batch)
+
+        async def later(self, batch: Sequence[Sample]) -> None:
+            self.stored.extend(batch)
+
+    class Generator(Recorder):
+        name = "generator"
+
+        def push(self, batch: Sequence[Sample]) -> Any:
+            yield batch
+
+    disguised = Disguised()
+    deliver(disguised, put(3))
+    assert len(disguised.stored) == 3
+    books = deliver(Generator(), put(3)).books
+    assert (books.delivered, books.dropped) == (0, {"shutdown": 3})
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_a_repository_does_to_its_batch_is_nobody_elses_loss(fails: bool) -> None:
+    class Greedy(Recorder):
+        name = "greedy"
+        first = True
+
+        def push(self, batch: Sequence[Sample]) -> None:
+            assert isinstance(batch, list)
+            self.stored += [batch.pop() for _ in range(2 if fails and self.first else len(batch))]
+            if fails and self.first:
+                self.first = False
+                raise OSError("after two")
+
+    books = deliver(Greedy(), put(10)).books
+    assert books.delivered == 10
+
+
+def test_a_push_that_swallows_its_cancellation_cannot_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stubborn(AsyncRecorder):
+        name = "stubborn"
+
+        async def push(self, batch: Sequence[Sample]) -> None:
+            for _ in range(10):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0.1)
+
+    async def main() -> None:
+        delivery = Delivery(Stubborn())
+        delivery.start()
+        delivery.put(sample())
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        await delivery.stop(0.1)
+        assert time.monotonic() - began < 0.6
+        assert delivery.books.dropped == {"shutdown": 1}
+        await asyncio.sleep(1)
+        assert delivery.books.balanced
+
+    monkeypatch.setattr("statspout.delivery.delivery.CLOSE_PATIENCE", 0.2)
+    asyncio.run(main())
+
+
+def test_a_back_off_ends_with_one_more_attempt_when_the_end_comes() -> None:
+    async def main() -> None:
+        repository = Recorder()
+        repository.script = [OSError("down")]
+        delivery = Delivery(repository, backoff=Backoff(first=60, draw=lambda low, high: high))
+        delivery.start()
+        delivery.put(sample())
+        await asyncio.sleep(0.1)
+        await delivery.stop(3.0)
+        assert delivery.books.delivered == 1
+
+    asyncio.run(main())
+
+
+def test_a_rejection_that_names_nobody_is_retried_with_back_off() -> None:
+    repository = Recorder()
+    repository.script = [Rejected("who knows", indices=[])] * 3
+    assert deliver(repository, put(3)).books.delivered == 3
+    assert repository.calls.count("open") == 4
+
+
+def test_batches_grow_again_after_a_bisection_that_found_nobody() -> None:
+    repository = Recorder()
+    repository.script = [Rejected("a passing thing")] * 3
+    deliver(repository, put(64))
+    assert len(repository.stored) == 64
+    assert repository.calls.count("push") < 12
 
 
 def test_retry_after_is_respected() -> None:

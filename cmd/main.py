@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,10 @@ Every option --a.b is also the environment variable STATSPOUT_A_B; the option go
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 1 when a command found trouble, 2 when a setting is wrong."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A path or a name that the terminal's encoding lacks is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _dispatch(arguments)
     except ConfigError as error:

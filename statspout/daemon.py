@@ -6,19 +6,21 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 from statspout import __version__
+from statspout.delivery.backoff import Backoff
 from statspout.delivery.delivery import CLOSE_PATIENCE, Delivery
 from statspout.errors import ConfigError, SourceError
 from statspout.health import Health
 from statspout.logs import counted, setup
 from statspout.registry import check_class, told
 from statspout.repository import LiveRepository, Repository
-from statspout.router import Router, route_to
+from statspout.router import Route, Router, route_to
 from statspout.settings import Settings
 from statspout.sources.engine.client import EngineClient, api_override, tcp_address, unix_address
 from statspout.sources.engine.source import EngineSource
@@ -72,8 +74,7 @@ class Daemon:
                 code = await self._until(stop)
                 queued = sum(route.books.queued for route in self.router.routes)
                 log.info("stopping: what is queued is delivered first: %s", counted(queued, "sample"))
-        lost = any(route.books.dropped["shutdown"] for route in self.router.routes)
-        return 1 if self.settings.once and lost else code
+        return 1 if self.settings.once and any(map(_lost, self.router.routes)) else code
 
     async def _until(self, stop: asyncio.Event) -> int:
         source = asyncio.create_task(self._collect())
@@ -126,12 +127,13 @@ class Daemon:
 
     async def _collect(self) -> None:
         """Run the source for ever; should it fail in a way it does not know itself, say so and run it again."""
+        backoff = Backoff(first=_SOURCE_PAUSE, cap=60.0, draw=lambda _, most: most)
         while True:
             try:
                 await self._source.run(self.router)
             except Exception:
                 log.exception("the source failed; it starts anew")
-            await asyncio.sleep(_SOURCE_PAUSE)
+            await asyncio.sleep(backoff.failed())
 
     async def _once(self) -> int:
         began = time.monotonic()
@@ -168,6 +170,12 @@ class Daemon:
         log.info("statspout %s: %s from %s to %s", __version__, every, engine, names)
         for setting, host, port in self.web.bound:
             log.info("%s: http://%s:%d", setting, host, port)
+
+
+def _lost(route: Route) -> bool:
+    """Whether the repository did not get what it was to get: not all of it, or, when it is closed, nothing."""
+    books = route.books
+    return bool(books.dropped["shutdown"] or (books.collected and not books.delivered))
 
 
 def _check_instances(repositories: Sequence[Repository]) -> None:
@@ -238,6 +246,8 @@ async def _run_with_signals(settings: Settings, repositories: Sequence[Repositor
         stop.set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled, number)
+    # Another thread than the main one cannot have signals; whoever runs it there has a way of his own to end it.
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, signalled, number)
     return await Daemon(settings, repositories).run(stop)

@@ -29,20 +29,19 @@ class Latest:
     def drop(self, container: Container) -> None:
         """Forget a container that is gone, unless another run of it has taken its place."""
         kept = self._values.get(container.id)
-        if kept is not None and kept[1].container.identity == container.identity:
+        starts = {container.started_at, None if kept is None else kept[1].container.started_at}
+        if kept is not None and (len(starts) == 1 or None in starts):
             del self._values[container.id]
 
     def samples(self) -> list[ContainerSample]:
-        """The current samples, by container name; of two containers with one name, the newer sample's."""
+        """The current samples, one of each container, by container name."""
         self._expire()
-        by_name = sorted((sample for _, sample in self._values.values()), key=lambda s: (s.container.name, s.time_ns))
-        return list({sample.container.name: sample for sample in by_name}.values())
+        return sorted((sample for _, sample in self._values.values()), key=lambda s: (s.container.name, s.time_ns))
 
     def find(self, name: str) -> ContainerSample | None:
-        """The current sample of the container with this name, id, or short id."""
-        return next(
-            (s for s in self.samples() if name in (s.container.name, s.container.id, s.container.short_id)), None
-        )
+        """The current sample of the container with this name, id, or short id; of two with one name, the newer."""
+        found = [s for s in self.samples() if name in (s.container.name, s.container.id, s.container.short_id)]
+        return found[-1] if found else None
 
     def _expire(self) -> None:
         oldest = self._clock() - self._max_age

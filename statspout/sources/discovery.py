@@ -21,7 +21,7 @@ from statspout.errors import EngineDown, Refused, SourceError
 from statspout.logs import Limited, counted
 from statspout.sample import Container
 from statspout.source import Target, Watcher
-from statspout.sources.engine.answers import Event, Inspected, Listed
+from statspout.sources.engine.answers import Event, Inspected, Listed, plain
 from statspout.sources.engine.client import Engine, EngineClient
 from statspout.telemetry import Telemetry
 
@@ -45,6 +45,14 @@ PATIENCE = 2.0
 _INSPECTS = 32
 _GONE = (404, 409)
 _STATES = {"pause": "paused", "unpause": "running"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """An inspect under way, and what is known should it fail."""
+
+    task: asyncio.Task[None]
+    fallback: Target | None
 
 
 @dataclass(slots=True)
@@ -77,7 +85,8 @@ class Discovery:
         self._connected = connected
         self._known: dict[str, _Known] = {}
         self._names: dict[str, str] = {}
-        self._adopting: dict[str, asyncio.Task[None]] = {}
+        self._adopting: dict[str, _Look] = {}
+        self._told: set[str] = set()
         self._inspects = asyncio.Semaphore(_INSPECTS)
         self._limited = Limited(log)
         self._told_down = False
@@ -101,8 +110,8 @@ class Discovery:
                 failures = 0 if time.monotonic() - began > STEADY else failures + 1
                 await asyncio.sleep(_pause(failures, slowest))
         finally:
-            for task in self._adopting.values():
-                task.cancel()
+            for look in self._adopting.values():
+                look.task.cancel()
 
     def missing(self, container: Container) -> None:
         """A collector was told that this container does not exist: it is looked at again."""
@@ -147,7 +156,7 @@ class Discovery:
             self._reconcile(entry, asked, deep)
         self._telemetry.listed = time.monotonic()
         if not self.listed.is_set():
-            await asyncio.gather(*self._adopting.values(), return_exceptions=True)
+            await asyncio.gather(*(look.task for look in self._adopting.values()), return_exceptions=True)
             log.info("engine %s: %s to sample", self._client.address, counted(self._telemetry.containers, "container"))
             self.listed.set()
 
@@ -157,12 +166,7 @@ class Discovery:
         if known is None or deep or known.target.container.started_at is None or entry.young:
             self._adopt(entry.id, _target_of(entry))
         elif known.touched < asked:
-            container = msgspec.structs.replace(known.target.container, name=entry.name)
-            self._set(
-                msgspec.structs.replace(
-                    known.target, container=container, state=entry.state or known.target.state, health=entry.health
-                )
-            )
+            self._set(self._as_listed(_target_of(entry)))
 
     @contextmanager
     def _down_unless_it_answers(self) -> Iterator[None]:
@@ -214,13 +218,15 @@ class Discovery:
     def _adopt(self, container_id: str, fallback: Target | None = None) -> None:
         """Look at a container; what is found replaces what was known. A look that is under way begins again."""
         if running := self._adopting.pop(container_id, None):
-            running.cancel()
+            running.task.cancel()
+            fallback = fallback or running.fallback
         task = asyncio.create_task(self._look(container_id, fallback))
-        self._adopting[container_id] = task
+        self._adopting[container_id] = _Look(task, fallback)
         task.add_done_callback(lambda done: self._looked(container_id, done))
 
     def _looked(self, container_id: str, task: asyncio.Task[None]) -> None:
-        if self._adopting.get(container_id) is task:
+        look = self._adopting.get(container_id)
+        if look is not None and look.task is task:
             del self._adopting[container_id]
         if not task.cancelled() and (error := task.exception()) is not None:
             self._limited.warning("internal", "container %s: %r", container_id[:12], error)
@@ -235,10 +241,18 @@ class Discovery:
                 return
             if not isinstance(error, EngineDown):
                 self._limited.warning("inspect", "container %s: inspect: %s", container_id[:12], error)
-            if fallback is not None and container_id not in self._known:
-                self._set(fallback)
+            if fallback is not None:
+                self._set(self._as_listed(fallback))
         else:
             self._judge(container_id, inspected)
+
+    def _as_listed(self, listed: Target) -> Target:
+        """What is known of a container, with what a list or an event says anew."""
+        known = self._known.get(listed.container.id)
+        if known is None or known.target.container.started_at is None:
+            return listed
+        container = msgspec.structs.replace(known.target.container, name=listed.container.name)
+        return msgspec.structs.replace(known.target, container=container, state=listed.state, health=listed.health)
 
     def _judge(self, container_id: str, inspected: Inspected) -> None:
         if inspected.state.running:
@@ -258,11 +272,11 @@ class Discovery:
         renamed = self._names.get(container.id) != container.name
         self._names[container.id] = container.name
         if container.name in self._ignore:
-            if before is not None and before.target.container.name not in self._ignore:
-                self._watcher.lost(before.target.container)
-        elif before is None or before.target != target:
+            self._tell_lost(before.target.container if before else container)
+        elif container.id not in self._told or before is None or before.target != target:
+            self._told.add(container.id)
+            self._telemetry.containers = len(self._told)
             self._watcher.found(target)
-        self._count()
         if renamed:
             for guest in [
                 known.target for known in self._known.values() if known.target.network_mode == _joined(container)
@@ -271,13 +285,15 @@ class Discovery:
 
     def _forget(self, container_id: str) -> None:
         known = self._known.pop(container_id, None)
-        if known is not None and known.target.container.name not in self._ignore:
-            self._watcher.lost(known.target.container)
-        self._count()
+        if known is not None:
+            self._tell_lost(known.target.container)
 
-    def _count(self) -> None:
-        told = [known for known in self._known.values() if known.target.container.name not in self._ignore]
-        self._telemetry.containers = len(told)
+    def _tell_lost(self, container: Container) -> None:
+        """Tell the watcher that a container is lost, when it was told of it."""
+        if container.id in self._told:
+            self._told.remove(container.id)
+            self._telemetry.containers = len(self._told)
+            self._watcher.lost(container)
 
     def _with_shared(self, target: Target) -> Target:
         kind, _, other = (target.network_mode or "").partition(":")
@@ -310,7 +326,7 @@ def _another_run(before: Container, after: Container) -> bool:
 def _target_of(entry: Listed) -> Target:
     """What a list alone tells, for an engine whose inspect does not answer."""
     mode = entry.host_config.network_mode if entry.host_config else None
-    container = Container(id=entry.id, name=entry.name, image=entry.image, labels=entry.labels or {})
+    container = Container(id=entry.id, name=entry.name, image=entry.image or "", labels=plain(entry.labels))
     return Target(container=container, state=entry.state, health=entry.health, network_mode=mode)
 
 
@@ -318,4 +334,6 @@ def _started(event: Event) -> Target:
     """What a start event alone tells: its attributes are the labels with the name and the image among them."""
     labels = dict(event.Actor.Attributes)
     name, image = labels.pop("name", event.container_id[:12]), labels.pop("image", "")
-    return Target(container=Container(id=event.container_id, name=name, image=image, labels=labels), state="running")
+    return Target(
+        container=Container(id=event.container_id, name=name, image=image, labels=plain(labels)), state="running"
+    )

@@ -9,7 +9,7 @@ import pytest
 
 from statspout import BadAnswer, Container, ContainerSample
 from statspout.source import Target
-from statspout.sources.engine.answers import Event, Listed, decode, decode_list, time_ns
+from statspout.sources.engine.answers import Event, Listed, decode, decode_list, plain, time_ns
 from statspout.sources.engine.decode import Reading, cpu_percent, read_stats, rolled_back, sample_of
 
 TARGET = Target(container=Container(id="a" * 64, name="web"), state="running")
@@ -158,7 +158,17 @@ def test_times_are_exact_to_the_nanosecond(text: str, ns: int | None) -> None:
 
 
 def test_one_bad_container_in_a_list_does_not_hide_the_others() -> None:
-    assert [entry.id for entry in decode_list(b'[{"Id":"a"},{"Id":5},{"Id":"b","Names":null}]')] == ["a", "b"]
+    body = b'[{"Id":"a"},{"Id":5},{"Id":"b","Names":null,"Status":null,"Labels":{"x":null}},{"Id":"c","Names":7}]'
+    assert [entry.id for entry in decode_list(body)] == ["a", "b", "c"]
+    assert decode_list(b'[{"Id":"a","Names":["/x\xff"]}]')[0].name == "x\ufffd"
+
+
+def test_what_a_sample_carries_cannot_be_changed_for_others() -> None:
+    got = sample(answer())
+    with pytest.raises(TypeError):
+        got.networks["eth0"] = None  # type: ignore[index]  # the point
+    with pytest.raises(TypeError):
+        plain({"a": "b"})["a"] = "c"  # type: ignore[index]  # the point
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import msgspec
@@ -48,10 +49,10 @@ class Listed(msgspec.Struct, rename="pascal"):
 
     id: str
     names: list[str] | None = None
-    image: str = ""
-    labels: dict[str, str] | None = None
+    image: str | None = None
+    labels: dict[str, str | None] | None = None
     state: str | None = None
-    status: str = ""
+    status: str | None = None
     host_config: ListedHostConfig | None = None
 
     @property
@@ -63,13 +64,13 @@ class Listed(msgspec.Struct, rename="pascal"):
     @property
     def health(self) -> str | None:
         """Its health as the status text tells it."""
-        found = re.search(r"\((?:health: )?(healthy|unhealthy|starting)\)", self.status)
+        found = re.search(r"\((?:health: )?(healthy|unhealthy|starting)\)", self.status or "")
         return found[1] if found else None
 
     @property
     def young(self) -> bool:
         """Whether the status text counts its uptime in seconds, as it does in the first minute."""
-        return re.match(r"Up (\d+ second|Less than a second)", self.status) is not None
+        return re.match(r"Up (\d+ second|Less than a second)", self.status or "") is not None
 
 
 class HealthState(msgspec.Struct, rename="pascal"):
@@ -90,8 +91,8 @@ class State(msgspec.Struct, rename="pascal"):
 class ContainerConfig(msgspec.Struct, rename="pascal"):
     """The configuration of an inspect."""
 
-    image: str = ""
-    labels: dict[str, str] | None = None
+    image: str | None = None
+    labels: dict[str, str | None] | None = None
 
 
 class Inspected(msgspec.Struct, rename="pascal"):
@@ -111,8 +112,8 @@ class Inspected(msgspec.Struct, rename="pascal"):
             container=Container(
                 id=self.id,
                 name=self.name.removeprefix("/") or self.id[:12],
-                image=self.config.image,
-                labels=self.config.labels or {},
+                image=self.config.image or "",
+                labels=plain(self.config.labels),
                 started_at=time_ns(self.state.started_at),
             ),
             state=self.state.status,
@@ -120,6 +121,11 @@ class Inspected(msgspec.Struct, rename="pascal"):
             restarts=self.restart_count,
             network_mode=self.host_config.network_mode if self.host_config else None,
         )
+
+
+def plain(labels: Mapping[str, str | None] | None) -> Mapping[str, str]:
+    """The labels as everybody may read and nobody can change them: one object serves every sample and repository."""
+    return MappingProxyType({key: value or "" for key, value in (labels or {}).items()})
 
 
 class Actor(msgspec.Struct):
@@ -164,15 +170,19 @@ def decode_list(body: bytes) -> list[Listed]:
         return msgspec.json.decode(body, type=list[Listed])
     except msgspec.ValidationError:
         return [listed for listed in map(_listed, decode(body, list[Any], "container list")) if listed is not None]
+    except UnicodeDecodeError:
+        return decode_list(body.decode("utf-8", "replace").encode())
     except msgspec.DecodeError as error:
         raise BadAnswer(f"container list: {error}") from error
 
 
 def _listed(value: Any) -> Listed | None:
+    """One container of a list; of one that cannot be read the id is enough, for an inspect will tell the rest."""
     try:
         return msgspec.convert(value, Listed)
     except msgspec.ValidationError:
-        return None
+        found = value.get("Id") if isinstance(value, dict) else None
+        return Listed(id=found) if isinstance(found, str) and found else None
 
 
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)")

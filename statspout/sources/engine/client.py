@@ -34,6 +34,7 @@ DEADLINE = 5.0
 """Seconds for the rare calls: version, info, list, inspect."""
 
 _LONGEST_EVENT = 1024 * 1024
+_MOST_STATS = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class EngineClient:
 
     async def stats(self, request: bytes, deadline: float) -> bytes:
         """The body of the answer to a :meth:`stats_request`."""
-        answer = await self._pool.get(request, deadline)
+        answer = await self._pool.get(request, deadline, _MOST_STATS)
         if answer.status != 200:
             raise Refused(answer.status, error_message(answer.body))
         return answer.body

@@ -25,6 +25,8 @@ _DIRECT_DEADLINE = 2.0
 _WAITING_DEADLINE = 5.0
 """Engines before 25 answer after their own collector's turn: a second, and more with many containers."""
 
+_LONGEST_DEADLINE = 10.0
+
 _LONGEST_PAUSE = 30.0
 """Seconds; a container that hangs is asked ever more rarely, down to this."""
 
@@ -73,6 +75,9 @@ class EngineCollector:
         """Poll this container from now on; what is new about one that is polled already counts from its next sample."""
         poller = self._pollers.get(target.container.id)
         if poller is not None:
+            if poller.target.container.started_at != target.container.started_at:
+                # Now it is known when it started: the reading before may be of an earlier run.
+                poller.before = None
             poller.target = target
             return
         poller = _Poller(target, self._client.stats_request(target.container.id))
@@ -154,7 +159,7 @@ class EngineCollector:
         """Ask once. None when there is nothing new: the container does not run, or the answer is the last one again."""
         loop = asyncio.get_running_loop()
         asked = loop.time()
-        body = await self._client.stats(poller.request, self._deadline())
+        body = await self._client.stats(poller.request, self._deadline(poller))
         self._gate.answered(loop.time() - asked)
         answer = read_stats(body)
         if answer is None:
@@ -164,22 +169,23 @@ class EngineCollector:
 
     def _sample(self, poller: _Poller, stats: Stats, reading: Reading) -> ContainerSample | None:
         before = poller.before
-        if before is not None and reading.time_ns <= before.time_ns:
+        target = poller.target
+        if before is not None and reading.time_ns == before.time_ns:
             self._telemetry.errors["stale"] += 1
             return None
         if before is not None and rolled_back(before, reading):
             # A restart that no event told of: this sample must not carry the earlier run's start time.
-            self.missing(poller.target.container)
-            poller.target = _of_unknown_start(poller.target)
-            before = None
+            self.missing(target.container)
+            target, before = _of_unknown_start(target), None
         poller.before = reading
         self._telemetry.sampled()
-        return sample_of(stats, reading, before, poller.target, self.host)
+        return sample_of(stats, reading, before, target, self.host)
 
-    def _deadline(self) -> float:
-        """Seconds for one answer: what this engine needs, and more when it was slow lately."""
+    def _deadline(self, poller: _Poller) -> float:
+        """Seconds for one answer: what this engine needs, more when it was slow lately, or too slow the last time."""
         least = _DIRECT_DEADLINE if self._client.engine.direct else _WAITING_DEADLINE
-        return max(least, 4 * self._gate.latency)
+        patience: float = min(least * 2**poller.timeouts, _LONGEST_DEADLINE)
+        return max(patience, 4 * self._gate.latency)
 
     def _failed(self, poller: _Poller, error: SourceError) -> None:
         self._telemetry.errors[error.kind] += 1

@@ -7,6 +7,7 @@ as 0 because it does not know, is None here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -152,7 +153,7 @@ def sample_of(stats: Stats, reading: Reading, before: Reading | None, target: Ta
         tx_packets=tx_packets,
         tx_errors=tx_errors,
         tx_dropped=tx_dropped,
-        networks=stats.networks or None,
+        networks=MappingProxyType(stats.networks) if stats.networks else None,
         network_shared_with=target.shared_with,
         blkio_read_bytes=_operations(blkio.io_service_bytes_recursive, "read"),
         blkio_write_bytes=_operations(blkio.io_service_bytes_recursive, "write"),

@@ -18,6 +18,9 @@ MAX_BODY = 64 * 1024 * 1024
 
 _STREAM_BACKLOG = 1000
 
+_OLD = 60.0
+"""Seconds after which a connection that nobody needed is closed."""
+
 
 class UnixAddress:
     """An engine's socket in the file system."""
@@ -76,6 +79,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.fresh = True
+        self.used = 0.0
+        self.limit = MAX_BODY
         self.reusable = False
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -94,6 +99,7 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         loop = asyncio.get_running_loop()
         self._waiter = waiter = loop.create_future()
+        self.used = loop.time()
         self.reusable = False
         self._timer = loop.call_later(deadline, self._expire, deadline)
         self._transport.write(data)
@@ -122,6 +128,10 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        if self._waiter is None and self._stream is None:
+            # Nobody asked: with this in the way, the next answer would be taken for another's.
+            self.close()
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -153,8 +163,8 @@ class Connection(asyncio.Protocol):
             return
         self._body.append(body)
         self._received += len(body)
-        if self._received > MAX_BODY:
-            self._fail(BadAnswer(f"more than {MAX_BODY} bytes"))
+        if self._received > self.limit:
+            self._fail(BadAnswer(f"more than {self.limit} bytes"))
 
     def on_message_complete(self) -> None:
         self._finish()
@@ -217,12 +227,16 @@ class Pool:
         self.address = address
         self._idle: list[Connection] = []
 
-    async def get(self, data: bytes, deadline: float) -> Answer:
-        """Send the request ``data`` and return the whole answer, or raise SourceError within ``deadline`` seconds."""
+    async def get(self, data: bytes, deadline: float, limit: int = MAX_BODY) -> Answer:
+        """Send the request ``data`` and return the whole answer, or raise SourceError within ``deadline`` seconds.
+
+        An answer of more than ``limit`` bytes is a BadAnswer.
+        """
         loop = asyncio.get_running_loop()
         due = loop.time() + deadline
         while True:
             connection = self._take() or await self._connect(max(0.001, due - loop.time()))
+            connection.limit = limit
             try:
                 answer = await connection.request(data, max(0.001, due - loop.time()))
             except EngineDown:
@@ -276,6 +290,8 @@ class Pool:
             self._idle.append(connection)
         else:
             connection.close()
+        if self._idle and connection.used - self._idle[0].used > _OLD:
+            self._idle.pop(0).close()
 
     async def _connect(self, deadline: float) -> Connection:
         try:

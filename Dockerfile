@@ -10,14 +10,19 @@ ARG PIP_PROXY
 ARG PIP_CERT
 ARG PIP_DEFAULT_TIMEOUT
 WORKDIR /build
-COPY pyproject.toml README.md LICENSE ./
+RUN python3 -m venv /usr/local/lib/statspout
+ENV PATH=/usr/local/lib/statspout/bin:$PATH
+# The dependencies have a layer of their own, which a change of the code leaves as it is.
+COPY pyproject.toml ./
+RUN python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' > needed \
+ && pip install --no-input --no-cache-dir --disable-pip-version-check --compile -r needed
+COPY README.md LICENSE ./
 # All three: the package links to the other two.
 COPY statspout statspout
 COPY repositories repositories
 COPY cmd cmd
-RUN python3 -m venv /usr/local/lib/statspout \
- && /usr/local/lib/statspout/bin/pip install --no-input --no-cache-dir --disable-pip-version-check --compile '.[all]' \
- && /usr/local/lib/statspout/bin/pip uninstall --yes --quiet pip setuptools
+RUN pip install --no-input --no-cache-dir --disable-pip-version-check --compile '.[all]' \
+ && pip uninstall --yes --quiet pip setuptools
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="statspout" \

@@ -22,6 +22,8 @@ def check(arguments: Sequence[str]) -> int:
         print(f"repository    {repository.name}: {described(repository)}")
     for name, reason in sorted(config.registry.broken.items()):
         print(f"unusable      {name}: {reason}")
+    for note in config.notes:
+        print(f"note          {note}")
     try:
         print(f"engine        {asyncio.run(daemon.look())}")
     except SourceError as error:

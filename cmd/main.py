@@ -18,12 +18,17 @@ What your containers use, routed to the database you already have.
 
 Commands:
   (none)         collect until SIGTERM or SIGINT
-  check          check the settings, the engine and the repositories' options, and end
+  check          check the settings and the engine, and end
   repositories   list the repositories that can be selected
 
-  --help, -h     this text            --version      the version
+  --help, -h     this text
+  --version      the version
 
-Every option --a.b is also the environment variable STATSPOUT_A_B; the option goes first.
+Every option --a.b is also the environment variable STATSPOUT_A_B; the option
+goes first. A wrong setting ends the program with exit code 2.
+
+  statspout --repository=rest,prometheus --interval=10
+  statspout --once --stdout.format=json
 """
 
 
@@ -56,7 +61,7 @@ def _dispatch(arguments: list[str]) -> int:
     if {"--version", "-version"} & set(arguments):
         print(f"statspout {__version__}")
         return 0
-    command = arguments.pop(0) if arguments and not arguments[0].startswith("-") else ""
+    command = _command(arguments)
     if command == "check":
         from statspout.cmd.check import check
 
@@ -70,12 +75,21 @@ def _dispatch(arguments: list[str]) -> int:
     return _run(arguments)
 
 
+def _command(arguments: list[str]) -> str:
+    """Take the command out of the arguments: the first of them, or, when it is a command for sure, the last."""
+    if arguments and not arguments[0].startswith("-"):
+        return arguments.pop(0)
+    if arguments and arguments[-1] in ("check", "repositories"):
+        return arguments.pop()
+    return ""
+
+
 def _run(arguments: list[str]) -> int:
     from statspout.config import configure
     from statspout.daemon import run_daemon
 
     config = configure(arguments, os.environ)
-    return run_daemon(config.settings, config.repositories)
+    return run_daemon(config.settings, config.repositories, config.notes)
 
 
 def _help(arguments: list[str]) -> int:

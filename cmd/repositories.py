@@ -11,10 +11,10 @@ from statspout.config import registry_for
 
 def repositories(arguments: Sequence[str]) -> int:
     """Print a table: name, aliases, what it does, and those that cannot be used with the reason."""
-    registry = registry_for(arguments, os.environ)
+    registry = registry_for(arguments, os.environ, strict=True)
     rows = [("NAME", "ALIASES", "WHAT IT DOES")]
     for name, cls in sorted(registry.classes.items()):
-        rows.append((name, ",".join(cls.aliases) or "-", (inspect.getdoc(cls) or "").split("\n")[0]))
+        rows.append((name, ",".join(cls.aliases) or "-", (inspect.getdoc(cls) or "").split("\n")[0].replace("``", "")))
     rows += [(name, "-", f"cannot be used: {reason}") for name, reason in sorted(registry.broken.items())]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, aliases, text in rows:

@@ -1,4 +1,7 @@
-"""What ``make run`` runs: the real engine's containers if there are any, else the simulated ones. Says which."""
+"""What ``make run`` runs: the real engine's containers if there are any, else the simulated ones. Says which.
+
+Whoever says in arguments or variables which engine to use, gets that one.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,12 @@ import sys
 from pathlib import Path
 
 from statspout.errors import StatspoutError
+from statspout.logs import counted
 from statspout.sources.engine.client import EngineClient, unix_address
+
+SOCKET = "/var/run/docker.sock"
+FLAGS = ("--demo", "--mode", "--socket.path", "--http.address", "--help", "--version")
+VARIABLES = ("STATSPOUT_DEMO", "STATSPOUT_MODE", "STATSPOUT_SOCKET_PATH", "STATSPOUT_HTTP_ADDRESS")
 
 
 async def running(path: str) -> int:
@@ -18,17 +26,32 @@ async def running(path: str) -> int:
     return len(await client.list_running())
 
 
+def chosen(arguments: list[str]) -> bool:
+    """Whether the user has said which engine to use, or wants something else than a run."""
+    flags = tuple(f"-{flag}" if flag.startswith("-") and not flag.startswith("--") else flag for flag in arguments)
+    return (
+        any(variable in os.environ for variable in VARIABLES)
+        or any(flag.startswith(FLAGS) for flag in flags)
+        or any(not flag.startswith("-") for flag in flags[:1])
+    )
+
+
+def demo_or_not() -> list[str]:
+    """The argument that makes it a demo, if it has to be one; prints why."""
+    try:
+        count = asyncio.run(running(SOCKET))
+        why = f"the engine at {SOCKET} has {counted(count, 'running container')}"
+    except StatspoutError as error:
+        count, why = 0, f"no engine answers: {error}"
+    print(f"make run: {why}: {'watching' if count else 'showing a simulated engine (--demo)'}", file=sys.stderr)
+    return [] if count else ["--demo"]
+
+
 def main() -> None:
     """Become statspout."""
-    path = os.environ.get("STATSPOUT_SOCKET_PATH", "/var/run/docker.sock")
-    try:
-        count = asyncio.run(running(path))
-        why = f"the engine at {path} runs {count} containers" if count else f"the engine at {path} runs no container"
-    except StatspoutError:
-        count, why = 0, f"no engine answers at {path}"
-    print(f"make run: {why}: {'watching them' if count else 'showing the simulated engine (--demo)'}", file=sys.stderr)
-    program = str(Path(sys.executable).with_name("statspout"))
-    os.execv(program, [program, *([] if count else ["--demo"]), *sys.argv[1:]])
+    program, arguments = str(Path(sys.executable).with_name("statspout")), sys.argv[1:]
+    extra = [] if chosen(arguments) else demo_or_not()
+    os.execv(program, [program, *arguments, *extra])
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from cyclopts import App, Group, Parameter
 
 from statspout.errors import ConfigError
 from statspout.logs import hide
+from statspout.notes import without_effect
 from statspout.options import Setting, bare, env_name, is_list, settings_of, wanted
 from statspout.registry import Registry, load, told
 from statspout.repository import Repository
@@ -36,6 +37,8 @@ class Config:
     settings: Settings
     repositories: list[Repository]
     registry: Registry
+    notes: list[str]
+    """What was given and has no effect, a line each."""
 
 
 def configure(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
@@ -45,15 +48,19 @@ def configure(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
     registry = registry_for(argv, environ)
     groups = {"": core, **repository_settings(registry)}
     given = read(argv, environ, groups)
+    notes = without_effect(given, environ, [setting for group in groups.values() for setting in group])
     settings = Settings(**_arguments(core, given))
     repositories = [_construct(registry.find(name), groups, given) for name in _selected(settings, registry)]
-    return Config(settings, repositories, registry)
+    return Config(settings, repositories, registry, notes)
 
 
-def registry_for(argv: Sequence[str], environ: Mapping[str, str]) -> Registry:
-    """The first phase: every repository there is, with those that ``--plugin`` names."""
-    first = read(go_dashes(argv), environ, {"": settings_of(Settings)}, strict=False)
-    return load(first.get("plugin", ()))
+def registry_for(argv: Sequence[str], environ: Mapping[str, str], strict: bool = False) -> Registry:
+    """The first phase: every repository there is, with those of ``--plugin``. ``strict``: no other follows."""
+    argv, core = go_dashes(argv), settings_of(Settings)
+    registry = load(read(argv, environ, {"": core}, strict=False).get("plugin", ()))
+    if strict:
+        read(argv, environ, {"": core, **repository_settings(registry)})
+    return registry
 
 
 def help_app(argv: Sequence[str], environ: Mapping[str, str]) -> App:
@@ -89,7 +96,7 @@ def read(
     return _with_environment(flags, environ, settings)
 
 
-def command_line(groups: Mapping[str, Sequence[Setting]], help_flags: Sequence[str] = ()) -> App:
+def command_line(groups: Mapping[str, Sequence[Setting]]) -> App:
     """The command line that takes ``groups`` of settings; each group has a heading of its own in the help."""
 
     def main(**values: Any) -> Given:
@@ -100,7 +107,7 @@ def command_line(groups: Mapping[str, Sequence[Setting]], help_flags: Sequence[s
         heading = Group(f"Repository {title}" if title else "Settings", sort_key=(bool(title), title))
         parameters += [_parameter(f"p{len(parameters) + i}", s, heading) for i, s in enumerate(group)]
     main.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # how inspect wants it
-    return App(name="statspout", default_command=main, help_flags=list(help_flags), version_flags=[], help="")
+    return App(name="statspout", default_command=main, help_flags=[], version_flags=[], usage="", help="")
 
 
 def convert(setting: Setting, text: str, where: str) -> Any:
@@ -162,10 +169,13 @@ def _parameter(key: str, setting: Setting, heading: Group) -> inspect.Parameter:
         converter=converter,
         n_tokens=0 if is_flag else 1,
         negative="",
-        show_default=lambda _: setting.shown(),
+        show_default=(lambda _: setting.shown() or "required") if setting.shown() or setting.required else False,
         show_env_var=False,
     )
-    shape: Any = bool if is_flag else list[str] if is_list(setting.type) else str
+    # What the help shows; the converter above does the work.
+    shape: Any = (
+        bool if is_flag else list[str] if is_list(setting.type) else str if setting.secret else bare(setting.type)
+    )
     default = None if setting.required else setting.default
     return inspect.Parameter(
         key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[shape, declared]
@@ -248,4 +258,9 @@ def _one_line(error: cyclopts.CycloptsError) -> str:
         return f"unexpected argument {' '.join(error.unused_tokens or [])!r}: flags are written --name=value"
     if isinstance(error, cyclopts.MissingArgumentError) and error.argument:
         return f"{error.argument.name}: a value is missing: {error.argument.name}=VALUE is right"
-    return str(error).strip().splitlines()[-1].rstrip(".")
+    text = str(error).strip().splitlines()[-1].rstrip(".")
+    return re.sub(
+        r'^Invalid value for (\S+): unable to convert "(.*)" into bool$',
+        r"\1: '\2' is wrong: true or false is right",
+        text,
+    )

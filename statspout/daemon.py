@@ -224,9 +224,11 @@ def run(repositories: Sequence[Repository], **settings: Any) -> int:
     return run_daemon(Settings(**settings), repositories)
 
 
-def run_daemon(settings: Settings, repositories: Sequence[Repository]) -> int:
-    """Run the program: logs on stderr, the first signal drains, the second ends it at once."""
+def run_daemon(settings: Settings, repositories: Sequence[Repository], notes: Sequence[str] = ()) -> int:
+    """Run the program: ``notes`` are logged first; the first signal drains, the second ends it at once."""
     setup(settings.log_level)
+    for note in notes:
+        log.warning("%s", note)
     return asyncio.run(_run_with_signals(settings, repositories))
 
 

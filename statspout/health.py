@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from statspout import __version__
+from statspout.delivery.books import REASONS
 from statspout.exposition import CONTENT_TYPE, Family, render
 from statspout.latest import STALE_AFTER
 from statspout.router import Route
-from statspout.telemetry import Telemetry
+from statspout.telemetry import KINDS, Telemetry
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -80,7 +82,7 @@ class Health:
             "statspout_errors_total",
             "counter",
             "Polls that gave no sample, by kind.",
-            [({"kind": kind}, count) for kind, count in sorted(t.errors.items())],
+            [({"kind": kind}, t.errors[kind]) for kind in KINDS],
         )
         yield _single("statspout_containers", "gauge", "Containers that are sampled.", t.containers)
         yield _single("statspout_engine_up", "gauge", "Whether the engine answers.", int(t.engine_up))
@@ -111,9 +113,7 @@ class Health:
         queued = [(labels, account.queued) for labels, account in books]
         yield Family("statspout_queue_samples", "gauge", "Samples queued, the batch in flight among them.", queued)
         dropped = [
-            ({**labels, "reason": reason}, count)
-            for labels, account in books
-            for reason, count in sorted(account.dropped.items())
+            ({**labels, "reason": reason}, account.dropped[reason]) for labels, account in books for reason in REASONS
         ]
         yield Family("statspout_dropped_total", "counter", "Samples lost, by reason.", dropped)
 
@@ -122,7 +122,9 @@ class Health:
         cpu = usage.ru_utime + usage.ru_stime
         yield _single("process_cpu_seconds_total", "counter", "CPU time of statspout, user and system.", cpu)
         yield _single("process_resident_memory_bytes", "gauge", "Resident memory of statspout.", resident_memory())
-        yield _single("statspout_uptime_seconds", "gauge", "Seconds since the start.", self._uptime())
+        started = time.time() - self._uptime()
+        yield _single("process_start_time_seconds", "gauge", "When statspout started, since the epoch.", started)
+        yield Family("statspout_build_info", "gauge", "The version; always 1.", [({"version": __version__}, 1)])
 
     def _uptime(self) -> float:
         return time.monotonic() - self._telemetry.started

@@ -12,7 +12,7 @@ class Settings(Options):
 
     repository: tuple[str, ...] = option(default=("stdout",), help="Where the samples go; several with commas between.")
     interval: float = option(default=5.0, minimum=1.0, help="Seconds between two samples of a container.")
-    ignore: tuple[str, ...] = option(default=(), help="Container names to leave out, with commas between.")
+    ignore: tuple[str, ...] = option(default=(), help="Exact names of containers to leave out, with commas between.")
     plugin: tuple[str, ...] = option(default=(), help="Repository classes of your own, each `file.py:Class`.")
     once: bool = option(default=False, help="Take one sample of every container, CPU included, and end.")
     demo: bool = option(default=False, help="Run against a simulated engine: no Docker needed.")

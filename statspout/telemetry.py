@@ -6,6 +6,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+KINDS = ("timeout", "refused", "bad_answer", "down", "not_running", "stale", "internal")
+"""Why a poll can be without a sample."""
+
 
 @dataclass(slots=True)
 class Telemetry:

@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+REASONS = ("overflow", "rejected", "gone", "closed", "error", "shutdown")
+"""Why a sample can be dropped."""
+
 
 @dataclass(slots=True)
 class Books:

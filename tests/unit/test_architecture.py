@@ -22,7 +22,7 @@ LAYERS = [
     ["options"],
     ["latest", "shapes", "exposition"],
     ["repository", "source"],
-    ["registry", "settings"],
+    ["registry", "settings", "notes"],
     ["config"],
     ["sources", "delivery", "web", "repositories"],
     ["router"],

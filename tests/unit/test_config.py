@@ -105,7 +105,7 @@ G = ["--repository=graphite", "--graphite.host=a"]
         (["--daemons=0"], {}, "--daemons: 0 is too small: 1 or more is right"),
         (["--daemons=many"], {}, "--daemons: 'many' is wrong: a whole number is right"),
         (["--mode=tls"], {}, "--mode: 'tls' is wrong: socket or http is right"),
-        (["--once=maybe"], {}, "--once: unable to convert"),
+        (["--once=maybe"], {}, "--once: 'maybe' is wrong: true or false is right"),
         (["nginx"], {}, "unexpected argument 'nginx': flags are written --name=value"),
         ([], {"STATSPOUT_INTERVAL": "abc"}, "STATSPOUT_INTERVAL: 'abc' is wrong: a number is right"),
         ([], {"STATSPOUT_ONCE": "maybe"}, "STATSPOUT_ONCE: 'maybe' is wrong: true or false is right"),
@@ -136,3 +136,43 @@ def test_what_is_wrong_is_said_in_one_line(plugin: str, argv: list[str], environ
         configure([f"--plugin={plugin}" if part == "PLUGIN" else part for part in argv], environ)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "note"),
+    [
+        ([], {}, None),
+        ([], {"STATSPOUT_TEST_INSTALLED": "1", "STATSPOUT_ACME_URL": "x"}, None),
+        (["--http.address=a:1"], {}, "--http.address has no effect with --mode=socket"),
+        (["--mode=http", "--socket.path=/x"], {}, "--socket.path has no effect with --mode=http"),
+        (["--demo", "--socket.path=/x"], {}, "--socket.path has no effect with --demo"),
+        (["--mode=http", "--http.address=a:1"], {"DOCKER_HOST": "x"}, None),
+        ([], {"DOCKER_HOST": "tcp://x"}, "DOCKER_HOST is not read"),
+        (
+            [],
+            {"STATSPOUT_REPOSITROY": "rest"},
+            "STATSPOUT_REPOSITROY is no setting: did you mean STATSPOUT_RE",
+        ),
+    ],
+)
+def test_what_has_no_effect_is_said(argv: list[str], environ: dict[str, str], note: str | None) -> None:
+    notes = configure(argv, environ).notes
+    assert len(notes) == (note is not None)
+    assert note is None or note in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"interval": -1}, "--interval: -1 is too small"),
+        ({"interval": "1"}, "--interval: '1' is wrong: a number is right"),
+        ({"interval": float("nan")}, "--interval: nan is wrong: a number is right"),
+        ({"ignore": "web"}, "--ignore: 'web' is wrong: a list of texts is right"),
+        ({"mode": "htpt"}, "--mode: 'htpt' is wrong: socket or http is right"),
+        ({"daemons": True}, "--daemons: True is wrong: a whole number is right"),
+    ],
+)
+def test_settings_given_in_code_are_held_to_the_same(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Settings(**given)
+    assert said in str(caught.value)

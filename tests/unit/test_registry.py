@@ -94,3 +94,25 @@ def test_options_are_constructor_arguments_with_inherited_ones_first() -> None:
     assert Child(port=5).port == 5
     assert [s.name for s in settings_of(Child, "child")] == ["child.port", "child.max-size"]
     assert [s.env for s in settings_of(Child, "child")] == ["STATSPOUT_CHILD_PORT", "STATSPOUT_CHILD_MAX_SIZE"]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({"batch_size": 0}, "batch_size 0 is wrong"),
+        ({"flush_interval": -1}, "flush_interval -1 is wrong"),
+        ({"accepts": [Sample]}, "a tuple of record types is right"),
+        (
+            {"path": option(default=Path(), help="x"), "__annotations__": {"path": Path}},
+            "the setting path is of",
+        ),
+    ],
+)
+def test_what_would_break_the_framework_is_refused(attributes: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        check_class(type("Bad", (Good,), {"name": "bad", **attributes}), "test")
+
+
+def test_an_init_of_its_own_is_refused_where_it_is_written() -> None:
+    with pytest.raises(TypeError, match="write __post_init__"):
+        type("Own", (Good,), {"__init__": lambda self: None})

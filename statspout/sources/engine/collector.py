@@ -118,10 +118,10 @@ class EngineCollector:
         await asyncio.gather(*(self._read_quietly(poller) for poller in pollers))
         await asyncio.sleep(gap)
         samples = await asyncio.gather(*(self._read_quietly(poller) for poller in pollers))
-        for sample in samples:
-            if sample is not None:
-                self._sink.push(sample)
-        return len(samples) - samples.count(None)
+        got = [sample for sample in samples if sample is not None]
+        for sample in sorted(got, key=lambda sample: sample.container.name):
+            self._sink.push(sample)
+        return len(got)
 
     # one container
 

@@ -1,0 +1,37 @@
+"""What a user may think to have said: settings that were given and have no effect."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from statspout.options import Setting, env_name
+
+
+def without_effect(given: Mapping[str, Any], environ: Mapping[str, str], settings: Sequence[Setting]) -> list[str]:
+    """A line each; ``given`` are values by setting name, ``settings`` all that there are."""
+    return [*_unused(given), *_docker_host(given, environ), *_misspelt(environ, settings)]
+
+
+def _unused(given: Mapping[str, Any]) -> Iterator[str]:
+    used = "" if given.get("demo") else "http.address" if given.get("mode") == "http" else "socket.path"
+    why = "with --demo" if given.get("demo") else f"with --mode={given.get('mode', 'socket')}"
+    for name in ("http.address", "socket.path"):
+        if name in given and name != used:
+            yield f"--{name} has no effect {why}"
+
+
+def _docker_host(given: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[str]:
+    if environ.get("DOCKER_HOST") and not {"demo", "mode", "socket.path", "http.address"} & given.keys():
+        yield "DOCKER_HOST is not read: --socket.path, or --mode=http and --http.address, say where the engine is"
+
+
+def _misspelt(environ: Mapping[str, str], settings: Sequence[Setting]) -> Iterator[str]:
+    """Variables that are nearly ours. Those of repositories that are not loaded here are none of our business."""
+    names = [env_name(name) for setting in settings for name in setting.names]
+    known = {*names, *(f"{name}_FILE" for name in names)}
+    for variable in sorted(environ):
+        if variable.startswith("STATSPOUT_") and variable not in known:
+            for close in difflib.get_close_matches(variable, known, 1, 0.85):
+                yield f"{variable} is no setting: did you mean {close}?"

@@ -64,6 +64,8 @@ def test_cpu_is_measured_from_our_own_reading_before() -> None:
         ((None, 10), (5, 20), 1, None),
         ((5, None), (6, 20), 1, None),
         ((5, 10), (10, 20), None, None),
+        ((0, 10), (11, 20), 1, pytest.approx(110)),
+        ((0, 10), (13, 20), 1, None),
         ((5, 10), (10, 20), 4, 200.0),
         ((2**63, 10), (2**63 + 5, 20), 1, 50.0),
     ],

@@ -16,6 +16,9 @@ from statspout.sample import ContainerSample, Count, Interface
 from statspout.source import Target
 from statspout.sources.engine.answers import time_ns
 
+_MOST_OF_HOST = 1.25
+"""The two counters are not read at the same instant, so all of a small host can look like a little more."""
+
 NO_LIMIT = 2**62
 """Limits from here on are the kernel's way to say that there is none."""
 
@@ -170,14 +173,15 @@ def sample_of(stats: Stats, reading: Reading, before: Reading | None, target: Ta
 def cpu_percent(before: Reading | None, after: Reading, cpus: int | None) -> float | None:
     """CPU in use between two readings; one core is 100. Source: calculateCPUPercentUnix of the docker command.
 
-    None without a reading before, when the host's clock did not advance, or when the counter went back.
+    None without a reading before, when the host's clock did not advance, when the counter went back, or when it came
+    from where it had gone back to: no container uses more than the host has.
     """
     if before is None or cpus is None:
         return None
     if before.total is None or before.system is None or after.total is None or after.system is None:
         return None
     used, passed = after.total - before.total, after.system - before.system
-    if used < 0 or passed <= 0:
+    if used < 0 or passed <= 0 or used > passed * _MOST_OF_HOST:
         return None
     return used / passed * cpus * 100
 

@@ -6,12 +6,12 @@ import inspect
 import os
 from collections.abc import Sequence
 
-from statspout.config import registry_for
+from statspout.config import understand
 
 
 def repositories(arguments: Sequence[str]) -> int:
     """Print a table: name, aliases, what it does, and those that cannot be used with the reason."""
-    registry = registry_for(arguments, os.environ, strict=True)
+    registry, _, _ = understand(arguments, os.environ)
     rows = [("NAME", "ALIASES", "WHAT IT DOES")]
     for name, cls in sorted(registry.classes.items()):
         rows.append((name, ",".join(cls.aliases) or "-", (inspect.getdoc(cls) or "").split("\n")[0].replace("``", "")))

@@ -18,11 +18,11 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import App, Group, Parameter
 
-from statspout.errors import ConfigError
+from statspout.errors import ConfigError, told
 from statspout.logs import hide
 from statspout.notes import without_effect
 from statspout.options import Setting, bare, env_name, is_list, settings_of, wanted
-from statspout.registry import Registry, load, told
+from statspout.registry import Registry, load
 from statspout.repository import Repository
 from statspout.settings import Settings
 
@@ -43,30 +43,36 @@ class Config:
 
 def configure(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
     """Read flags and environment. ``argv`` has no program or command name in it."""
-    argv = go_dashes(argv)
-    core = settings_of(Settings)
-    registry = registry_for(argv, environ)
-    groups = {"": core, **repository_settings(registry)}
-    given = read(argv, environ, groups)
+    registry, groups, given = understand(argv, environ)
     notes = without_effect(given, environ, [setting for group in groups.values() for setting in group])
-    settings = Settings(**_arguments(core, given))
+    settings = Settings(**_arguments(groups[""], given))
     repositories = [_construct(registry.find(name), groups, given) for name in _selected(settings, registry)]
     return Config(settings, repositories, registry, notes)
 
 
-def registry_for(argv: Sequence[str], environ: Mapping[str, str], strict: bool = False) -> Registry:
-    """The first phase: every repository there is, with those of ``--plugin``. ``strict``: no other follows."""
-    argv, core = go_dashes(argv), settings_of(Settings)
-    registry = load(read(argv, environ, {"": core}, strict=False).get("plugin", ()))
-    if strict:
-        read(argv, environ, {"": core, **repository_settings(registry)})
-    return registry
+def understand(
+    argv: Sequence[str], environ: Mapping[str, str]
+) -> tuple[Registry, dict[str, tuple[Setting, ...]], Given]:
+    """Both phases: the repositories, all settings by repository (the program's own under ``""``), those given."""
+    argv = go_dashes(argv)
+    registry = _registry(argv, environ)
+    groups = _groups(registry)
+    return registry, groups, read(argv, environ, groups)
+
+
+def _registry(argv: Sequence[str], environ: Mapping[str, str]) -> Registry:
+    """The first phase: every repository there is, with those that ``--plugin`` names."""
+    return load(read(argv, environ, {"": settings_of(Settings)}, strict=False).get("plugin", ()))
+
+
+def _groups(registry: Registry) -> dict[str, tuple[Setting, ...]]:
+    return {"": settings_of(Settings), **repository_settings(registry)}
 
 
 def help_app(argv: Sequence[str], environ: Mapping[str, str]) -> App:
     """A command line that can print the help of every setting, those of plugins named in ``argv`` included."""
     rest = [argument for argument in argv if argument.lstrip("-") not in ("h", "help")]
-    return command_line({"": settings_of(Settings), **repository_settings(registry_for(rest, environ))})
+    return command_line(_groups(_registry(go_dashes(rest), environ)))
 
 
 def repository_settings(registry: Registry) -> dict[str, tuple[Setting, ...]]:
@@ -116,9 +122,9 @@ def convert(setting: Setting, text: str, where: str) -> Any:
     shown = "the value" if setting.secret else repr(text)
     if is_list(type_):
         return tuple(part.strip() for part in text.split(",") if part.strip())
-    if typing.get_origin(type_) is typing.Literal:
-        return _choice(typing.get_args(type_), text, f"{where}: {shown}")
     try:
+        if typing.get_origin(type_) is typing.Literal:
+            return {str(choice): choice for choice in typing.get_args(type_)}[text.strip()]
         value = _SCALARS[type_](text.strip())
     except (ValueError, KeyError):
         raise ConfigError(f"{where}: {shown} is wrong: {wanted(type_)} is right") from None
@@ -140,13 +146,6 @@ def _float(text: str) -> float:
 
 
 _SCALARS: dict[Any, Callable[[str], Any]] = {int: int, float: _float, bool: _bool, str: str}
-
-
-def _choice(choices: tuple[Any, ...], text: str, what: str) -> Any:
-    for choice in choices:
-        if str(choice) == text.strip():
-            return choice
-    raise ConfigError(f"{what} is wrong: {' or '.join(map(str, choices))} is right")
 
 
 def _parameter(key: str, setting: Setting, heading: Group) -> inspect.Parameter:

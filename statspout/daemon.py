@@ -15,10 +15,10 @@ from typing import Any
 from statspout import __version__
 from statspout.delivery.backoff import Backoff
 from statspout.delivery.delivery import CLOSE_PATIENCE, Delivery
-from statspout.errors import ConfigError, SourceError
+from statspout.errors import ConfigError, SourceError, told
 from statspout.health import Health
 from statspout.logs import counted, setup
-from statspout.registry import check_class, told
+from statspout.registry import Registry
 from statspout.repository import LiveRepository, Repository
 from statspout.router import Route, Router, route_to
 from statspout.settings import Settings
@@ -35,7 +35,6 @@ DRAIN = 10.0
 _ONE_SIGNAL = 0.5
 """Seconds in which a second signal is the first once more: `timeout`, and some supervisors, signal a process twice."""
 
-_WEB_STOP = 2.0
 _SOURCE_PAUSE = 5.0
 
 
@@ -105,9 +104,12 @@ class Daemon:
                 self._say_what_runs()
                 yield
             finally:
-                patience = DRAIN - CLOSE_PATIENCE - _WEB_STOP
-                stopped = (route.stop(patience) for route in self.router.routes)
-                await asyncio.gather(*stopped, self.web.stop(), return_exceptions=True)
+                # A stubborn push, and then its close, each have so long beside the drain itself.
+                patience = DRAIN - 2 * CLOSE_PATIENCE
+                stopping = [route.stop(patience) for route in self.router.routes]
+                for error in await asyncio.gather(*stopping, self.web.stop(), return_exceptions=True):
+                    if error is not None:
+                        log.error("stopping: %r", error)
 
     def _mount(self) -> None:
         for route in self.router.routes:
@@ -181,14 +183,12 @@ def _lost(route: Route) -> bool:
 def _check_instances(repositories: Sequence[Repository]) -> None:
     if not isinstance(repositories, Sequence) or not repositories:
         raise ConfigError("repositories: a list of at least one instance is right, such as [Graphite()]")
+    registry = Registry()
     for repository in repositories:
         if not isinstance(repository, Repository):
             name = getattr(repository, "__name__", type(repository).__name__)
             raise ConfigError(f"repositories: {name} is no instance of a repository: {name}() is right")
-        check_class(type(repository), type(repository).__name__)
-    names = [repository.name for repository in repositories]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"repositories: two of {', '.join(names)} have one name: a name for each is right")
+        registry.add(type(repository), f"repositories: {type(repository).__name__}")
 
 
 @contextmanager

@@ -19,7 +19,10 @@ Any other exception from a repository counts as a RepositoryError: its traceback
 
 from __future__ import annotations
 
+import dataclasses
+import traceback
 from collections.abc import Collection
+from pathlib import Path
 from typing import Literal
 
 
@@ -58,6 +61,11 @@ class Refused(SourceError):
         super().__init__(f"{status} {message}".rstrip())
         self.status = status
 
+    @property
+    def gone(self) -> bool:
+        """Whether what was asked for does not exist, or not any more."""
+        return self.status in (404, 409)
+
 
 class BadAnswer(SourceError):
     """The engine's answer is cut short, is not JSON, or has the wrong types."""
@@ -95,3 +103,19 @@ class RetryAfter(RepositoryError):
 
 class Closed(RepositoryError):
     """The destination wants nothing more, ever, such as a closed pipe. The repository is retired."""
+
+
+def told(error: BaseException) -> str:
+    """One line that says what went wrong, and where when that is in a file of the plugin's author."""
+    if isinstance(error, ConfigError):
+        return str(error)
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError: {error.msg} (line {error.lineno})"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{_where(error)}"
+
+
+def _where(error: BaseException) -> str:
+    """The innermost line that is neither ours nor the standard library's."""
+    ours = (str(Path(__file__).parent), str(Path(dataclasses.__file__).parent), "<")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
+    return f" (line {frames[-1].lineno} of {Path(frames[-1].filename).name})" if frames else ""

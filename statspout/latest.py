@@ -29,8 +29,7 @@ class Latest:
     def drop(self, container: Container) -> None:
         """Forget a container that is gone, unless another run of it has taken its place."""
         kept = self._values.get(container.id)
-        starts = {container.started_at, None if kept is None else kept[1].container.started_at}
-        if kept is not None and (len(starts) == 1 or None in starts):
+        if kept is not None and kept[1].container.same_run(container):
             del self._values[container.id]
 
     def samples(self) -> list[ContainerSample]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import types
 import typing
 from dataclasses import dataclass
 from typing import Any, dataclass_transform
@@ -202,11 +201,9 @@ def is_list(type_: Any) -> bool:
 
 def type_name(type_: Any) -> str:
     """A type in the words of the documentation: ``text``, ``number``, ``a, b or c``."""
-    origin = typing.get_origin(type_)
-    if origin is typing.Literal:
+    type_ = bare(type_)
+    if typing.get_origin(type_) is typing.Literal:
         return ", ".join(f"`{choice}`" for choice in typing.get_args(type_))
-    if origin in (typing.Union, types.UnionType):
-        return type_name(next(arg for arg in typing.get_args(type_) if arg is not type(None)))
     if is_list(type_):
         return "list"
     return {str: "text", int: "integer", float: "number", bool: "flag"}.get(type_, str(type_))

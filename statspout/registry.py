@@ -5,19 +5,17 @@ Clashes and broken classes fail here, before anything runs.
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import importlib.util
 import inspect
 import re
 import sys
-import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from statspout.errors import ConfigError
+from statspout.errors import ConfigError, told
 from statspout.options import env_name, settings_of, supported
 from statspout.repository import LiveRepository, Repository
 
@@ -65,8 +63,8 @@ class Registry:
         return cls
 
 
-def load(plugins: Iterable[str] = (), extra: Iterable[type[Repository]] = ()) -> Registry:
-    """Every repository there is: installed ones, then ``plugins`` (``file.py:Class``), then ``extra`` classes.
+def load(plugins: Iterable[str] = ()) -> Registry:
+    """Every repository there is: installed ones, then ``plugins`` (``file.py:Class``).
 
     An installed package that does not load is noted in ``broken``; it ends the program only when it is selected.
     """
@@ -78,8 +76,6 @@ def load(plugins: Iterable[str] = (), extra: Iterable[type[Repository]] = ()) ->
             registry.broken[point.name] = told(error)
     for spec in plugins:
         registry.add(load_plugin(spec), f"--plugin {spec}")
-    for cls in extra:
-        registry.add(cls, cls.__qualname__)
     return registry
 
 
@@ -168,19 +164,3 @@ def _execute(path: Path) -> Mapping[str, object]:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return vars(module)
-
-
-def told(error: BaseException) -> str:
-    """One line that says what went wrong, and where when that is in a file of the plugin's author."""
-    if isinstance(error, ConfigError):
-        return str(error)
-    if isinstance(error, SyntaxError):
-        return f"SyntaxError: {error.msg} (line {error.lineno})"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{_where(error)}"
-
-
-def _where(error: BaseException) -> str:
-    """The innermost line that is neither ours nor the standard library's."""
-    ours = (str(Path(__file__).parent), str(Path(dataclasses.__file__).parent), "<")
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
-    return f" (line {frames[-1].lineno} of {Path(frames[-1].filename).name})" if frames else ""

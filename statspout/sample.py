@@ -30,6 +30,11 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
         """What tells this run of this container from every other."""
         return self.id, self.started_at
 
+    def same_run(self, other: Container) -> bool:
+        """Whether ``other`` can be this run of this container; an unknown start time speaks against nothing."""
+        starts = (self.started_at, other.started_at)
+        return self.id == other.id and (None in starts or starts[0] == starts[1])
+
     @property
     def short_id(self) -> str:
         """The first 12 characters of the id, as the docker command shows it."""

@@ -78,8 +78,7 @@ class Delivery:
         if not self._clears or self.finished.is_set():
             return
         if not self._queue.put_clear(container):
-            name = self.repository.name
-            self._limited.warning(f"{name} clear", "%s: too much waits: %s is not cleared", name, container.name)
+            self._warn("clear", f"too much waits: {container.name} is not cleared")
             return
         self._idle.clear()
         self._wanted.set()
@@ -211,8 +210,7 @@ class Delivery:
             self.books.failures += 1
             self._in_flight -= count
             self.books.drop("rejected", count)
-            name = self.repository.name
-            self._limited.warning(f"{name} rejected", "%s: %s rejected: %s", name, counted(count, "sample"), error)
+            self._warn("rejected", f"{counted(count, 'sample')} rejected: {error}")
 
     async def _failed(self, what: str, error: Exception) -> None:
         """Count and tell a failure, and wait before the next attempt, which begins with :meth:`Repository.open`."""
@@ -250,7 +248,11 @@ class Delivery:
             return
         kept = f"; {counted(self.books.queued, 'sample')} kept" if what != "clear" else ""
         reason = str(error) or type(error).__name__
-        self._limited.warning(f"{name} {what}", "%s: %s failed: %s%s", name, what, reason, kept)
+        self._warn(what, f"{what} failed: {reason}{kept}")
+
+    def _warn(self, kind: str, text: str) -> None:
+        name = self.repository.name
+        self._limited.warning(f"{name} {kind}", "%s: %s", name, text)
 
     async def _close(self, patience: float) -> None:
         self._open = False
@@ -272,8 +274,7 @@ class Delivery:
     def _overflowed(self, dropped: int) -> None:
         if dropped:
             self.books.drop("overflow", dropped)
-            name = self.repository.name
-            self._limited.warning(f"{name} overflow", "%s: the queue is full: the oldest samples are dropped", name)
+            self._warn("overflow", "the queue is full: the oldest samples are dropped")
 
     def _lose_all(self, reason: str) -> None:
         self.books.drop(reason, self._waiting())

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 
 from statspout.delivery.books import Books
-from statspout.errors import ConfigError
+from statspout.errors import ConfigError, told
 from statspout.logs import Limited
-from statspout.registry import told
 from statspout.repository import LiveRepository
 from statspout.sample import Container, Sample
 

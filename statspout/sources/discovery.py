@@ -21,7 +21,7 @@ from statspout.errors import EngineDown, Refused, SourceError
 from statspout.logs import Limited, counted
 from statspout.sample import Container
 from statspout.source import Target, Watcher
-from statspout.sources.engine.answers import Event, Inspected, Listed, plain
+from statspout.sources.engine.answers import Event, Inspected, Listed, read_only
 from statspout.sources.engine.client import Engine, EngineClient
 from statspout.telemetry import Telemetry
 
@@ -43,7 +43,6 @@ PATIENCE = 2.0
 """Seconds for which the first list waits for the event stream."""
 
 _INSPECTS = 32
-_GONE = (404, 409)
 _STATES = {"pause": "paused", "unpause": "running"}
 
 
@@ -162,8 +161,11 @@ class Discovery:
 
     def _reconcile(self, entry: Listed, asked: float, deep: bool) -> None:
         known = self._known.get(entry.id)
+        if known is not None and not entry.names:
+            # The list could not be read here, and takes nothing away from what is known.
+            self._adopt(entry.id)
         # A young container may be a new run of one that is known; the list alone does not tell.
-        if known is None or deep or known.target.container.started_at is None or entry.young:
+        elif known is None or deep or known.target.container.started_at is None or entry.young:
             self._adopt(entry.id, _target_of(entry))
         elif known.touched < asked:
             self._set(self._as_listed(_target_of(entry)))
@@ -236,7 +238,7 @@ class Discovery:
             async with self._inspects:
                 inspected = await self._client.inspect(container_id)
         except SourceError as error:
-            if isinstance(error, Refused) and error.status in _GONE:
+            if isinstance(error, Refused) and error.gone:
                 self._forget(container_id)
                 return
             if not isinstance(error, EngineDown):
@@ -252,7 +254,9 @@ class Discovery:
         if known is None or known.target.container.started_at is None:
             return listed
         container = msgspec.structs.replace(known.target.container, name=listed.container.name)
-        return msgspec.structs.replace(known.target, container=container, state=listed.state, health=listed.health)
+        return msgspec.structs.replace(
+            known.target, container=container, state=listed.state or known.target.state, health=listed.health
+        )
 
     def _judge(self, container_id: str, inspected: Inspected) -> None:
         if inspected.state.running:
@@ -265,7 +269,7 @@ class Discovery:
         target = self._with_shared(target)
         container = target.container
         before = self._known.get(container.id)
-        if before is not None and _another_run(before.target.container, container):
+        if before is not None and not before.target.container.same_run(container):
             self._forget(container.id)
             before = None
         self._known[container.id] = _Known(target, time.monotonic())
@@ -319,14 +323,10 @@ def _pause(failures: int, slowest: float) -> float:
     return random.uniform(0.5, 1.0) * min(slowest, 0.25 * 2 ** min(failures, 10)) if failures else 0.1
 
 
-def _another_run(before: Container, after: Container) -> bool:
-    return None not in (before.started_at, after.started_at) and before.started_at != after.started_at
-
-
 def _target_of(entry: Listed) -> Target:
     """What a list alone tells, for an engine whose inspect does not answer."""
     mode = entry.host_config.network_mode if entry.host_config else None
-    container = Container(id=entry.id, name=entry.name, image=entry.image or "", labels=plain(entry.labels))
+    container = Container(id=entry.id, name=entry.name, image=entry.image or "", labels=read_only(entry.labels))
     return Target(container=container, state=entry.state, health=entry.health, network_mode=mode)
 
 
@@ -335,5 +335,5 @@ def _started(event: Event) -> Target:
     labels = dict(event.Actor.Attributes)
     name, image = labels.pop("name", event.container_id[:12]), labels.pop("image", "")
     return Target(
-        container=Container(id=event.container_id, name=name, image=image, labels=plain(labels)), state="running"
+        container=Container(id=event.container_id, name=name, image=image, labels=read_only(labels)), state="running"
     )

@@ -11,6 +11,8 @@ from typing import Literal
 import pytest
 from support.watch import watching
 
+from statspout.sources.engine.answers import Listed
+from statspout.sources.engine.client import EngineClient
 from statspout.testing import FakeEngine
 from statspout.testing.engine import PathFaultKind
 
@@ -337,6 +339,25 @@ def test_without_inspect_the_list_still_tells_names_and_states(engine: FakeEngin
             await watch.until(lambda: watch.names == {"front", "db", "cache"})
             await watch.until(lambda: watch.last("db").state == "paused")
 
+    asyncio.run(main())
+
+
+def test_a_list_that_cannot_be_read_takes_no_name_away(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unreadable(client: EngineClient) -> list[Listed]:
+        lists.append(1)
+        return [Listed(id=container.id) for container in engine.containers.values()]
+
+    async def main() -> None:
+        async with watching(engine, relist=0.2) as watch:
+            await watch.until(lambda: watch.names == {"web", "db", "cache"})
+            engine.fault_path("inspect", "error")
+            monkeypatch.setattr(EngineClient, "list_running", unreadable)
+            await watch.until(lambda: len(lists) >= 3)
+            count = len(watch.of("web"))
+            await watch.until(lambda: len(watch.of("web")) > count)
+            assert (watch.names, watch.last("web").state) == ({"web", "db", "cache"}, "running")
+
+    lists: list[int] = []
     asyncio.run(main())
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from statspout import BadAnswer, Container, ContainerSample
 from statspout.source import Target
-from statspout.sources.engine.answers import Event, Listed, decode, decode_list, plain, time_ns
+from statspout.sources.engine.answers import Event, Listed, decode, decode_list, read_only, time_ns
 from statspout.sources.engine.decode import Reading, cpu_percent, read_stats, rolled_back, sample_of
 
 TARGET = Target(container=Container(id="a" * 64, name="web"), state="running")
@@ -170,7 +170,7 @@ def test_what_a_sample_carries_cannot_be_changed_for_others() -> None:
     with pytest.raises(TypeError):
         got.networks["eth0"] = None  # type: ignore[index]  # the point
     with pytest.raises(TypeError):
-        plain({"a": "b"})["a"] = "c"  # type: ignore[index]  # the point
+        read_only({"a": "b"})["a"] = "c"  # type: ignore[index]  # the point
 
 
 @pytest.mark.parametrize(

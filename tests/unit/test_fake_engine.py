@@ -63,7 +63,7 @@ def connected(
 
 
 def one_shot(client: docker.DockerClient, name: str) -> dict[str, Any]:
-    return client.api.stats(name, stream=False, one_shot=True)  # type: ignore[no-any-return]
+    return client.api.stats(name, stream=False, one_shot=True)  # type: ignore[no-any-return]  # docker-py is untyped
 
 
 def past_events(client: docker.DockerClient, clock: Clock, **options: Any) -> list[dict[str, Any]]:
@@ -363,7 +363,7 @@ def test_an_update_changes_the_rates_from_now_on(engine: FakeEngine, client: doc
     assert stats["cpu_stats"]["cpu_usage"]["total_usage"] == 2 * 10**9
     assert stats["memory_stats"]["usage"] == 7 * MIB
     with pytest.raises(TypeError, match="'cpus'"):
-        engine.update("web", cpus=1)  # type: ignore[call-arg]
+        engine.update("web", cpus=1)  # type: ignore[call-arg]  # the point
 
 
 # Events
@@ -558,9 +558,9 @@ def test_slow_and_latency_delay_the_answer(engine: FakeEngine, client: docker.Do
 def test_an_unknown_fault_is_refused_at_once(engine: FakeEngine) -> None:
     engine.add("web")
     with pytest.raises(ValueError, match="unknown fault 'hung'"):
-        engine.fault("web", "hung")  # type: ignore[arg-type]
+        engine.fault("web", "hung")  # type: ignore[arg-type]  # the point
     with pytest.raises(ValueError, match="unknown path '/stats'"):
-        engine.fault_path("/stats", "hang")  # type: ignore[arg-type]
+        engine.fault_path("/stats", "hang")  # type: ignore[arg-type]  # the point
 
 
 @pytest.mark.parametrize("path", ["/_ping", "/version", "/info", "/containers/json", "/events", "inspect", "stats"])

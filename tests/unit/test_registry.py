@@ -27,8 +27,10 @@ def test_the_shipped_repositories_are_found_through_entry_points() -> None:
 
 
 def test_two_of_one_name_clash_at_once() -> None:
+    registry = Registry()
+    registry.add(Good, "one")
     with pytest.raises(ConfigError, match="there is a repository 'good' already"):
-        load(extra=[Good, Good])
+        registry.add(Good, "two")
 
 
 @pytest.mark.parametrize("name", [*sorted(RESERVED), "Big", "with space", "", "1st"])

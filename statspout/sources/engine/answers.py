@@ -17,19 +17,11 @@ from statspout.source import Target
 T = TypeVar("T")
 
 
-class Named(msgspec.Struct, rename="pascal"):
-    """An object of which only the name matters."""
-
-    name: str | None = None
-    version: str | None = None
-
-
 class Version(msgspec.Struct, rename="pascal"):
     """GET /version."""
 
     version: str = ""
     api_version: str = ""
-    components: list[Named] | None = None
 
 
 class Info(msgspec.Struct, rename="pascal"):
@@ -113,7 +105,7 @@ class Inspected(msgspec.Struct, rename="pascal"):
                 id=self.id,
                 name=self.name.removeprefix("/") or self.id[:12],
                 image=self.config.image or "",
-                labels=plain(self.config.labels),
+                labels=read_only(self.config.labels),
                 started_at=time_ns(self.state.started_at),
             ),
             state=self.state.status,
@@ -123,7 +115,7 @@ class Inspected(msgspec.Struct, rename="pascal"):
         )
 
 
-def plain(labels: Mapping[str, str | None] | None) -> Mapping[str, str]:
+def read_only(labels: Mapping[str, str | None] | None) -> Mapping[str, str]:
     """The labels as everybody may read and nobody can change them: one object serves every sample and repository."""
     return MappingProxyType({key: value or "" for key, value in (labels or {}).items()})
 

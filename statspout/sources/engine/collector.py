@@ -30,8 +30,6 @@ _LONGEST_DEADLINE = 10.0
 _LONGEST_PAUSE = 30.0
 """Seconds; a container that hangs is asked ever more rarely, down to this."""
 
-_GONE = (404, 409)
-
 
 @dataclass(slots=True)
 class _Poller:
@@ -191,7 +189,7 @@ class EngineCollector:
         self._telemetry.errors[error.kind] += 1
         poller.timeouts = poller.timeouts + 1 if isinstance(error, Timeout) else 0
         container = poller.target.container
-        if isinstance(error, Refused) and error.status in _GONE:
+        if isinstance(error, Refused) and error.gone:
             self.missing(container)
         elif not isinstance(error, EngineDown):
             self._limited.warning(error.kind, "container %s: %s", container.name, error)

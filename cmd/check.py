@@ -6,20 +6,22 @@ import asyncio
 import os
 from collections.abc import Sequence
 
-from statspout.config import configure
+from statspout.config import configure, placed
 from statspout.daemon import Daemon
 from statspout.errors import SourceError
-from statspout.options import settings_of
+from statspout.options import described
 from statspout.repository import Repository
 
 
-def check(arguments: Sequence[str]) -> int:
+def check(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) -> int:
     """Print a line for each part; 1 when the engine does not answer. A wrong setting is a ConfigError as ever."""
-    config = configure(arguments, os.environ)
-    daemon = Daemon(config.settings, config.repositories)
+    config = configure(arguments, os.environ, classes)
+    with placed(config.given):
+        daemon = Daemon(config.settings, config.repositories)
     print(f"interval      {config.settings.interval:g} s")
+    print(f"settings      {described(config.settings, changed=True) or 'as they are by default'}")
     for repository in config.repositories:
-        print(f"repository    {repository.name}: {described(repository)}")
+        print(f"repository    {repository.name}: {described(repository, repository.name) or 'no settings'}")
     for name, reason in sorted(config.registry.broken.items()):
         print(f"unusable      {name}: {reason}")
     for note in config.notes:
@@ -30,12 +32,3 @@ def check(arguments: Sequence[str]) -> int:
         print(f"engine        {error}")
         return 1
     return 0
-
-
-def described(repository: Repository) -> str:
-    """The repository's settings; secrets as ``***``."""
-    shown = []
-    for setting in settings_of(type(repository), repository.name):
-        value = getattr(repository, setting.field)
-        shown.append(f"{setting.name}={'***' if setting.secret and value else value}")
-    return " ".join(shown) or "no settings"

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from statspout import __version__
 from statspout.errors import ConfigError
 from statspout.logs import censored
+
+if TYPE_CHECKING:
+    from statspout.repository import Repository
+
+_COMMANDS = ("check", "config", "repositories")
 
 USAGE = """\
 Usage: statspout [COMMAND] [OPTIONS]
@@ -19,28 +26,35 @@ What your containers use, routed to the database you already have.
 Commands:
   (none)         collect until SIGTERM or SIGINT
   check          check the settings and the engine, and end
+  config         print a configuration file with every setting
   repositories   list the repositories that can be selected
 
   --help, -h     this text
   --version      the version
 
-Every option --a.b is also the environment variable STATSPOUT_A_B; the option
-goes first. A wrong setting ends the program with exit code 2.
+Every option --a.b is also the environment variable STATSPOUT_A_B and, in the
+file that --config names, the key b of the table [a]. An option goes before a
+variable, a variable before the file. A wrong setting ends the program with
+exit code 2.
 
   statspout --repository=rest,prometheus --interval=10
   statspout --once --stdout.format=json
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 1 when a command found trouble, 2 when a setting is wrong."""
+def main(argv: Sequence[str] | None = None, *, repositories: Sequence[type[Repository]] = ()) -> int:
+    """Run one command; returns the exit code: 0, 1 when a command found trouble, 2 when a setting is wrong.
+
+    ``argv`` are the arguments without the program's name, by default those of this process. ``repositories`` are
+    classes that can be selected beside those that are installed.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A path or a name that the terminal's encoding lacks is no reason to fail.
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _dispatch(arguments)
+        return _dispatch(arguments, repositories)
     except ConfigError as error:
         print(f"statspout: {censored(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
@@ -55,52 +69,48 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
     if {"--help", "-h", "-help"} & set(arguments):
-        return _help(arguments)
+        return _help(arguments, classes)
     if {"--version", "-version"} & set(arguments):
         print(f"statspout {__version__}")
         return 0
     command = _command(arguments)
-    if command == "check":
-        from statspout.cmd.check import check
-
-        return check(arguments)
-    if command == "repositories":
-        from statspout.cmd.repositories import repositories
-
-        return repositories(arguments)
-    if command:
-        raise ConfigError(f"there is no command {command!r}: check, repositories, or none, is right")
-    return _run(arguments)
+    if not command:
+        return _run(arguments, classes)
+    if command not in _COMMANDS:
+        raise ConfigError(f"there is no command {command!r}: {', '.join(_COMMANDS)}, or none, is right")
+    # Each is a function in the module of its name.
+    return int(getattr(importlib.import_module(f"statspout.cmd.{command}"), command)(arguments, classes))
 
 
 def _command(arguments: list[str]) -> str:
     """Take the command out of the arguments: the first of them, or, when it is a command for sure, the last."""
     if arguments and not arguments[0].startswith("-"):
         return arguments.pop(0)
-    if arguments and arguments[-1] in ("check", "repositories"):
+    if arguments and arguments[-1] in _COMMANDS:
         return arguments.pop()
     return ""
 
 
-def _run(arguments: list[str]) -> int:
-    from statspout.config import configure
+def _run(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
+    from statspout.config import configure, placed
     from statspout.daemon import run_daemon
 
-    config = configure(arguments, os.environ)
-    return run_daemon(config.settings, config.repositories, config.notes)
+    config = configure(arguments, os.environ, classes)
+    with placed(config.given):
+        return run_daemon(config.settings, config.repositories, config.notes)
 
 
-def _help(arguments: list[str]) -> int:
+def _help(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
     from statspout.config import help_app
 
     print(USAGE)
     try:
-        app = help_app(arguments, os.environ)
+        app = help_app(arguments, os.environ, classes)
     except ConfigError:
         # Whoever asks for help may have the rest wrong; only a plugin's own options are left out then.
-        app = help_app([], {})
+        app = help_app([], {}, classes)
     app.help_print([])
     sys.stdout.flush()
     return 0

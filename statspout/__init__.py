@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from statspout.cmd.main import main
     from statspout.daemon import run, serve
     from statspout.errors import (
         BadAnswer,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "cmd.main": "main",
     "daemon": "run serve",
     "errors": "BadAnswer Closed ConfigError EngineDown Refused Rejected RepositoryError RetryAfter SourceError "
     "StatspoutError Timeout",
@@ -67,6 +69,7 @@ __all__ = [
     "StatspoutError",
     "Summary",
     "Timeout",
+    "main",
     "option",
     "run",
     "serve",

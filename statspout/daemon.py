@@ -18,12 +18,14 @@ from statspout.delivery.delivery import CLOSE_PATIENCE, Delivery
 from statspout.errors import ConfigError, SourceError, told
 from statspout.health import Health
 from statspout.logs import counted, setup
+from statspout.options import described
 from statspout.registry import Registry
 from statspout.repository import LiveRepository, Repository
 from statspout.router import Route, Router, route_to
 from statspout.settings import Settings
 from statspout.sources.engine.client import EngineClient, api_override, tcp_address, unix_address
 from statspout.sources.engine.source import EngineSource
+from statspout.sources.filters import Filters
 from statspout.telemetry import Telemetry
 from statspout.web.server import WebServer
 
@@ -60,7 +62,7 @@ class Daemon:
             self.telemetry,
             interval=settings.interval,
             daemons=settings.daemons,
-            ignore=settings.ignore,
+            filters=Filters(settings.ignore, settings.filter_include, settings.filter_exclude),
             host=settings.host_name,
         )
 
@@ -170,6 +172,11 @@ class Daemon:
         engine = "the simulated engine" if self.settings.demo else f"engine {self._client.address}"
         every = "once" if self.settings.once else f"every {self.settings.interval:g} s"
         log.info("statspout %s: %s from %s to %s", __version__, every, engine, names)
+        if own := described(self.settings, changed=True):
+            log.info("settings: %s", own)
+        for route in self.router.routes:
+            repository = route.repository
+            log.info("repository %s: %s", repository.name, described(repository, repository.name) or "no settings")
         for setting, host, port in self.web.bound:
             log.info("%s: http://%s:%d", setting, host, port)
 
@@ -216,17 +223,25 @@ async def serve(repositories: Sequence[Repository], *, stop: asyncio.Event | Non
 
     ``settings`` are the fields of :class:`statspout.settings.Settings`, such as ``interval=1``.
     """
-    await Daemon(Settings(**settings), repositories).run(stop or asyncio.Event())
+    await Daemon(_in_code(settings), repositories).run(stop or asyncio.Event())
 
 
 def run(repositories: Sequence[Repository], **settings: Any) -> int:
     """Collect until SIGTERM or SIGINT, deliver what is queued, return the exit code. ``settings`` are as for serve."""
-    return run_daemon(Settings(**settings), repositories)
+    return run_daemon(_in_code(settings), repositories)
+
+
+def _in_code(settings: dict[str, Any]) -> Settings:
+    """Settings given as keywords; ConfigError for those that would have no effect."""
+    for name in ("config", "plugin", "repository"):
+        if name in settings:
+            raise ConfigError(f"--{name}: only the command line reads it: instances of repositories are right here")
+    return Settings(**settings)
 
 
 def run_daemon(settings: Settings, repositories: Sequence[Repository], notes: Sequence[str] = ()) -> int:
     """Run the program: ``notes`` are logged first; the first signal drains, the second ends it at once."""
-    setup(settings.log_level)
+    setup(settings.log_level, settings.log_format)
     for note in notes:
         log.warning("%s", note)
     return asyncio.run(_run_with_signals(settings, repositories))

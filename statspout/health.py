@@ -13,6 +13,7 @@ from statspout.delivery.books import REASONS
 from statspout.exposition import CONTENT_TYPE, Family, render
 from statspout.latest import STALE_AFTER
 from statspout.router import Route
+from statspout.sources.filters import REASONS as FILTER_REASONS
 from statspout.telemetry import KINDS, Telemetry
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Health:
             "last_sample_age_seconds": age,
             "engine_up": telemetry.engine_up,
             "containers": telemetry.containers,
+            "left_out": telemetry.left_out.total(),
             "queued": {route.repository.name: route.books.queued for route in self._routes},
             "dropped": {route.repository.name: route.books.dropped.total() for route in self._routes},
         }
@@ -85,6 +87,12 @@ class Health:
             [({"kind": kind}, t.errors[kind]) for kind in KINDS],
         )
         yield _single("statspout_containers", "gauge", "Containers that are sampled.", t.containers)
+        yield Family(
+            "statspout_containers_left_out",
+            "gauge",
+            "Running containers that are not sampled, by reason.",
+            [({"reason": reason}, t.left_out[reason]) for reason in FILTER_REASONS],
+        )
         yield _single("statspout_engine_up", "gauge", "Whether the engine answers.", int(t.engine_up))
         yield _single("statspout_polls_total", "counter", "Polls begun.", t.polls)
         yield _single(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal
 
 PERIOD = 60.0
 """Seconds in which one kind of trouble is told at most BURST times."""
@@ -16,14 +19,19 @@ _SHORTEST_SECRET = 4
 """Characters; to hide a shorter one would garble every line and tell it by that."""
 
 
-def setup(level: str) -> None:
-    """Send the lines of every statspout logger to stderr."""
+_LOGGERS = {"statspout": None, "asyncio": "WARNING"}
+"""Whose lines are ours to write, and the least level where it is not the user's choice."""
+
+
+def setup(level: str, format: Literal["text", "json"] = "text") -> None:  # noqa: A002 - the setting's word
+    """Send the lines of every statspout logger to stderr, for people or as a JSON object each."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
-    root = logging.getLogger("statspout")
-    root.handlers = [handler]
-    root.propagate = False
-    root.setLevel(level.upper())
+    handler.setFormatter(_JsonLine() if format == "json" else _OneLine("%(asctime)s %(levelname)s %(message)s"))
+    for name, fixed in _LOGGERS.items():
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(fixed or level.upper())
 
 
 _CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0))}
@@ -64,6 +72,22 @@ class _OneLine(logging.Formatter):
     def formatException(self, ei: object) -> str:  # noqa: N802 - the standard library's name
         text = super().formatException(ei)  # type: ignore[arg-type]  # the base class's own argument, passed on
         return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+class _JsonLine(logging.Formatter):
+    """A record is one JSON object: time (RFC 3339, UTC), level, logger, message, and traceback where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {
+            "time": moment.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": censored(record.getMessage()),
+        }
+        if record.exc_info:
+            line["traceback"] = censored(self.formatException(record.exc_info))
+        return json.dumps(line)
 
 
 class Limited:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from statspout.options import Setting, env_name
+from statspout.values import Given
 
 
 def without_effect(given: Mapping[str, Any], environ: Mapping[str, str], settings: Sequence[Setting]) -> list[str]:
     """A line each; ``given`` are values by setting name, ``settings`` all that there are."""
     return [*_unused(given), *_docker_host(given, environ), *_misspelt(environ, settings)]
+
+
+def exposed(given: Given, settings: Sequence[Setting]) -> Iterator[str]:
+    """A line for each secret that stands in a configuration file which everybody on the machine can read."""
+    path = given.values.get("config", "")
+    for setting in settings:
+        where = given.origins.get(setting.name, "")
+        in_file = path and setting.secret and where.startswith(f"{path}: ") and not where.endswith("-file")
+        if in_file and Path(path).stat().st_mode & 0o004:
+            yield f"{where}: it is a secret, and everybody can read this file: chmod o= {path}"
 
 
 def _unused(given: Mapping[str, Any]) -> Iterator[str]:

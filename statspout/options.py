@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import re
 import typing
 from dataclasses import dataclass
 from typing import Any, dataclass_transform
@@ -104,23 +105,18 @@ class Setting:
         """Its environment variable."""
         return env_name(self.name)
 
-    def check(self, value: Any) -> None:
-        """Raise ConfigError when a value is not of the setting's type, or out of its range."""
+    def check(self, value: Any, where: str = "") -> None:
+        """Raise ConfigError when a value, written ``where``, is not of the setting's type, or out of its range."""
+        where = where or f"--{self.name}"
         if not _is_of(self.type, value):
             shown = "the value" if self.secret else repr(value)
-            raise ConfigError(f"--{self.name}: {shown} is wrong: {wanted(self.type)} is right")
+            raise ConfigError(f"{where}: {shown} is wrong: {wanted(self.type)} is right")
         if self.minimum is not None and isinstance(value, int | float) and not value >= self.minimum:
-            raise ConfigError(f"--{self.name}: {value:g} is too small: {self.minimum:g} or more is right")
+            raise ConfigError(f"{where}: {value:g} is too small: {self.minimum:g} or more is right")
 
     def shown(self) -> str:
         """Its default as a user would write it; empty when there is none to show."""
-        if self.required or self.secret or self.default is None:
-            return ""
-        if isinstance(self.default, tuple | list):
-            return ",".join(map(str, self.default))
-        if isinstance(self.default, bool):
-            return "true" if self.default else "false"
-        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+        return "" if self.required or self.secret or self.default is None else _written(self.default)
 
 
 def env_name(name: str) -> str:
@@ -140,6 +136,31 @@ def settings_of(cls: type[Options], prefix: str = "", aliases: tuple[str, ...] =
         if isinstance(declared, _Declared):
             found.append(_setting(field, declared, hints[field.name], prefix, aliases))
     return tuple(found)
+
+
+def described(options: Options, prefix: str = "", *, changed: bool = False) -> str:
+    """The settings of ``options`` in one line, as ``rest.path=/stats``; secrets, and passwords in URLs, as ``***``.
+
+    ``changed``: only those that are not as they are by default.
+    """
+    shown = []
+    for setting in settings_of(type(options), prefix):
+        value = getattr(options, setting.field)
+        if not (changed and value == setting.default):
+            shown.append(f"{setting.name}={'***' if setting.secret and value else _written(value)}")
+    return " ".join(shown)
+
+
+_PASSWORD = re.compile(r"(://[^/@\s:]*:)[^@\s]*@")
+
+
+def _written(value: Any) -> str:
+    """A value as a user would write it."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(_written, value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _PASSWORD.sub(r"\1***@", f"{value:g}" if isinstance(value, float) else str(value))
 
 
 def _setting(

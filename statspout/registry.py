@@ -63,8 +63,8 @@ class Registry:
         return cls
 
 
-def load(plugins: Iterable[str] = ()) -> Registry:
-    """Every repository there is: installed ones, then ``plugins`` (``file.py:Class``).
+def load(plugins: Iterable[str] = (), classes: Iterable[type[Repository]] = ()) -> Registry:
+    """Every repository there is: installed ones, then ``plugins`` (``file.py:Class``), then ``classes``.
 
     An installed package that does not load is noted in ``broken``; it ends the program only when it is selected.
     """
@@ -76,6 +76,8 @@ def load(plugins: Iterable[str] = ()) -> Registry:
             registry.broken[point.name] = told(error)
     for spec in plugins:
         registry.add(load_plugin(spec), f"--plugin {spec}")
+    for cls in classes:
+        registry.add(cls, f"repositories: {getattr(cls, '__name__', repr(cls))}")
     return registry
 
 

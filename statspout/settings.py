@@ -10,9 +10,18 @@ from statspout.options import Options, option
 class Settings(Options):
     """How to find the containers, how often to read them, and where the readings go."""
 
+    config: str = option(default="", help="A TOML file with settings; `statspout config` prints one with all of them.")
     repository: tuple[str, ...] = option(default=("stdout",), help="Where the samples go; several with commas between.")
     interval: float = option(default=5.0, minimum=1.0, help="Seconds between two samples of a container.")
     ignore: tuple[str, ...] = option(default=(), help="Exact names of containers to leave out, with commas between.")
+    filter_include: tuple[str, ...] = option(
+        name="filter.include",
+        default=(),
+        help="Sample only what matches: globs such as `web-*`, `image=nginx`, `label=team=core`, `state=running`.",
+    )
+    filter_exclude: tuple[str, ...] = option(
+        name="filter.exclude", default=(), help="Leave out containers that match one of these globs, written likewise."
+    )
     plugin: tuple[str, ...] = option(default=(), help="Repository classes of your own, each `file.py:Class`.")
     once: bool = option(default=False, help="Take one sample of every container, CPU included, and end.")
     demo: bool = option(default=False, help="Run against a simulated engine: no Docker needed.")
@@ -38,4 +47,7 @@ class Settings(Options):
     )
     log_level: Literal["debug", "info", "warning", "error"] = option(
         name="log.level", default="info", help="The least level of the log lines on stderr."
+    )
+    log_format: Literal["text", "json"] = option(
+        name="log.format", default="text", help="Log lines for people, or one JSON object a line."
     )

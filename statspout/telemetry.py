@@ -26,6 +26,8 @@ class Telemetry:
     polls: int = 0
     last_sample: float | None = None
     containers: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Running containers that are not sampled, by the filter's reason."""
     engine_up: bool = False
     listed: float | None = None
     """When the engine last listed its containers."""

@@ -11,7 +11,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from statspout.sample import Container
 from statspout.source import Target, Watcher
 from statspout.sources.engine.answers import Event, Inspected, Listed, read_only
 from statspout.sources.engine.client import Engine, EngineClient
+from statspout.sources.filters import Filters
 from statspout.telemetry import Telemetry
 
 log = logging.getLogger("statspout.discovery")
@@ -64,7 +66,7 @@ class _Known:
 class Discovery:
     """Keeps a :class:`Watcher` told of one engine's running containers, through everything that happens to the engine.
 
-    Containers whose name is in ``ignore`` are followed (a rename may change that) but not told of.
+    Containers that ``filters`` leave out are followed (a rename may change that) but not told of.
     """
 
     def __init__(
@@ -72,20 +74,21 @@ class Discovery:
         client: EngineClient,
         watcher: Watcher,
         telemetry: Telemetry,
-        ignore: Collection[str] = (),
+        filters: Filters | None = None,
         relist: float = RELIST,
         connected: Callable[[Engine], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._watcher = watcher
         self._telemetry = telemetry
-        self._ignore = frozenset(ignore)
+        self._filters = filters or Filters()
         self._relist_every = relist
         self._connected = connected
         self._known: dict[str, _Known] = {}
         self._names: dict[str, str] = {}
         self._adopting: dict[str, _Look] = {}
         self._told: set[str] = set()
+        self._left_out: dict[str, str] = {}
         self._inspects = asyncio.Semaphore(_INSPECTS)
         self._limited = Limited(log)
         self._told_down = False
@@ -156,7 +159,7 @@ class Discovery:
         self._telemetry.listed = time.monotonic()
         if not self.listed.is_set():
             await asyncio.gather(*(look.task for look in self._adopting.values()), return_exceptions=True)
-            log.info("engine %s: %s to sample", self._client.address, counted(self._telemetry.containers, "container"))
+            log.info("engine %s: %s", self._client.address, self._population())
             self.listed.set()
 
     def _reconcile(self, entry: Listed, asked: float, deep: bool) -> None:
@@ -186,8 +189,12 @@ class Discovery:
 
     def _up(self) -> None:
         if self._told_down:
-            log.info("the engine is there: %s to sample", counted(self._telemetry.containers, "container"))
+            log.info("the engine is there: %s", self._population())
         self._told_down, self._telemetry.engine_up = False, True
+
+    def _population(self) -> str:
+        left_out = f", {len(self._left_out)} left out" if self._left_out else ""
+        return f"{counted(len(self._told), 'container')} to sample{left_out}"
 
     # events
 
@@ -275,7 +282,9 @@ class Discovery:
         self._known[container.id] = _Known(target, time.monotonic())
         renamed = self._names.get(container.id) != container.name
         self._names[container.id] = container.name
-        if container.name in self._ignore:
+        reason = self._filters.reason(target)
+        self._leave_out(container.id, reason)
+        if reason is not None:
             self._tell_lost(before.target.container if before else container)
         elif container.id not in self._told or before is None or before.target != target:
             self._told.add(container.id)
@@ -290,7 +299,18 @@ class Discovery:
     def _forget(self, container_id: str) -> None:
         known = self._known.pop(container_id, None)
         if known is not None:
+            self._leave_out(container_id, None)
             self._tell_lost(known.target.container)
+
+    def _leave_out(self, container_id: str, reason: str | None) -> None:
+        """Keep count of who is not sampled; None for who is, or is gone."""
+        if self._left_out.get(container_id) == reason:
+            return
+        if reason is None:
+            del self._left_out[container_id]
+        else:
+            self._left_out[container_id] = reason
+        self._telemetry.left_out = Counter(self._left_out.values())
 
     def _tell_lost(self, container: Container) -> None:
         """Tell the watcher that a container is lost, when it was told of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -96,14 +97,19 @@ def engine() -> Iterator[OwnEngine]:
     """One engine that also listens on TCP, for the rest of this file."""
     if why := why_no_dockerd():
         pytest.skip(f"needs a real Docker engine of its own ({why}): run scripts/setup-engine as root on Debian")
-    with Dockerd(tcp=True) as dockerd, closing(OwnEngine(dockerd)) as engine:
+    with Dockerd(tcp=True, args=("--debug",)) as dockerd, closing(OwnEngine(dockerd)) as engine:
         ensure_busybox(engine.client)
         yield engine
 
 
 @pytest.fixture(scope="module")
 def by_http(engine: OwnEngine) -> tuple[str, ...]:
-    return "--mode=http", f"--http.address=127.0.0.1:{engine.dockerd.tcp_port}", "--ignore=hidden,other"
+    return (
+        "--mode=http",
+        f"--http.address=127.0.0.1:{engine.dockerd.tcp_port}",
+        "--ignore=hidden,other",
+        "--filter.exclude=label=role=batch,image=*secret*",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +198,19 @@ def test_an_ignored_name_is_never_shown(run: Callable[..., Any], subject: Any, d
     subject.rename("other")
     daemon.eventually(shows(daemon, "seen", "found"))
     assert daemon.samples("hidden") == daemon.samples("other") == []
+
+
+def test_who_is_left_out_is_never_asked_for(
+    run: Callable[..., Any], engine: OwnEngine, subject: Any, daemon: Daemon
+) -> None:
+    left_out = [
+        run("batch", labels={"role": "batch"}),
+        run("quiet", labels={"statspout.enable": "false"}),
+    ]
+    daemon.eventually(lambda: len(daemon.samples("subject")) >= 3)
+    asked = re.findall(r"/containers/(\w+)/stats", engine.dockerd.log.read_text())
+    assert subject.id in asked
+    assert not {container.id for container in left_out} & set(asked)
 
 
 def test_who_joins_a_network_names_its_owner_from_the_first_sample_on(run: Callable[..., Any], daemon: Daemon) -> None:

@@ -13,6 +13,7 @@ from support.watch import watching
 
 from statspout.sources.engine.answers import Listed
 from statspout.sources.engine.client import EngineClient
+from statspout.sources.filters import Filters
 from statspout.testing import FakeEngine
 from statspout.testing.engine import PathFaultKind
 
@@ -199,7 +200,7 @@ def test_an_event_from_before_a_containers_start_is_about_an_earlier_run(engine:
 
 def test_ignored_names_are_never_asked_for(engine: FakeEngine) -> None:
     async def main() -> None:
-        async with watching(engine, ignore=["web", "hidden"]) as watch:
+        async with watching(engine, filters=Filters(["web", "hidden"])) as watch:
             await watch.until(lambda: watch.names == {"db", "cache"})
             engine.rename("db", "hidden")
             await watch.until(lambda: watch.names == {"cache"})
@@ -209,6 +210,44 @@ def test_ignored_names_are_never_asked_for(engine: FakeEngine) -> None:
             assert not [request for request in engine.requests_of("stats") if web in request.path]
 
     asyncio.run(main())
+
+
+def test_who_is_left_out_is_never_asked_for_and_counted(engine: FakeEngine) -> None:
+    async def main() -> None:
+        quiet = engine.add("quiet", labels={"statspout.enable": "false"}).id
+        filters = Filters(include=["web*", "db", "quiet", "state=running"], exclude=["label=batch"])
+        async with watching(engine, filters=filters, relist=0.2) as watch:
+            await watch.until(lambda: watch.names == {"web", "db"})
+            assert watch.telemetry.left_out == {"label": 1, "include": 1}
+            engine.add("web2", labels={"batch": ""})
+            engine.pause("db")
+            await watch.until(lambda: watch.names == {"web"})
+            await watch.until(lambda: watch.telemetry.left_out == {"label": 1, "include": 2, "exclude": 1})
+            engine.unpause("db")
+            engine.remove("web2")
+            await watch.until(lambda: watch.names == {"web", "db"})
+            await watch.until(lambda: watch.telemetry.left_out == {"label": 1, "include": 1})
+            never = [quiet, engine.containers["cache"].id]
+            asked = [request.path for request in engine.requests_of("stats")]
+            assert asked
+            assert not [path for path in asked if any(container in path for container in never)]
+
+    asyncio.run(main())
+
+
+def test_an_idle_hour_is_a_few_lines_in_the_log(engine: FakeEngine, caplog: pytest.LogCaptureFixture) -> None:
+    """An hour has 120 lists, and a proxy cuts the event stream six times; nothing else happens."""
+
+    async def main() -> None:
+        async with watching(engine, relist=0.04) as watch:
+            await watch.until(lambda: len(watch.names) == 3)
+            for _ in range(6):
+                lists = len(engine.requests_of("list"))
+                await watch.until(lambda lists=lists: len(engine.requests_of("list")) >= lists + 20, 20)  # type: ignore[misc]  # bound now
+                engine.cut_events()
+
+    asyncio.run(main())
+    assert len(caplog.records) <= 5, caplog.text
 
 
 def test_the_daemon_starts_before_its_engine_and_outlives_it(engine: FakeEngine) -> None:

@@ -12,6 +12,7 @@ from itertools import pairwise
 from statspout import Container, ContainerSample, Sample
 from statspout.sources.engine.client import EngineClient, unix_address
 from statspout.sources.engine.source import EngineSource
+from statspout.sources.filters import Filters
 from statspout.telemetry import Telemetry
 from statspout.testing import FakeEngine
 
@@ -74,13 +75,13 @@ async def watching(
     interval: float = 0.5,
     relist: float = 30.0,
     daemons: int | None = None,
-    ignore: Collection[str] = (),
+    filters: Filters | None = None,
     deadline: float = 5.0,
 ) -> AsyncIterator[Watch]:
     """Watch the engine's containers while the block runs."""
     watch = Watch(interval)
     client = EngineClient(unix_address(engine.socket_path, "socket.path"), deadline=deadline)
-    source = EngineSource(client, watch.telemetry, interval=interval, relist=relist, daemons=daemons, ignore=ignore)
+    source = EngineSource(client, watch.telemetry, interval=interval, relist=relist, daemons=daemons, filters=filters)
     running = asyncio.create_task(source.run(watch))
     try:
         yield watch

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from statspout.sample import Container
 from statspout.source import Sink, Source, Target, Watcher
 from statspout.sources.discovery import RELIST, Discovery
 from statspout.sources.engine.client import Engine, EngineClient
 from statspout.sources.engine.collector import EngineCollector
+from statspout.sources.filters import Filters
 from statspout.telemetry import Telemetry
 
 log = logging.getLogger("statspout.engine")
@@ -33,7 +34,7 @@ class EngineSource(Source):
         *,
         interval: float = 5.0,
         daemons: int | None = None,
-        ignore: Collection[str] = (),
+        filters: Filters | None = None,
         host: str = "",
         relist: float = RELIST,
     ) -> None:
@@ -41,7 +42,7 @@ class EngineSource(Source):
         self._telemetry = telemetry
         self._interval = interval
         self._daemons = daemons
-        self._ignore = ignore
+        self._filters = filters
         self._host = host
         self._relist = relist
 
@@ -79,7 +80,9 @@ class EngineSource(Source):
         )
 
     def _discovery(self, watcher: Watcher, collector: EngineCollector) -> Discovery:
-        discovery = Discovery(self._client, watcher, self._telemetry, self._ignore, self._relist, self._meet(collector))
+        discovery = Discovery(
+            self._client, watcher, self._telemetry, self._filters, self._relist, self._meet(collector)
+        )
         collector.missing = discovery.missing
         return discovery
 

@@ -1,0 +1,25 @@
+"""``statspout config``: a configuration file with every setting."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Sequence
+
+from statspout.config import understand
+from statspout.configfile import render
+from statspout.repository import Repository
+
+
+def config(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) -> int:
+    """Print the file: what flags, environment and ``--config`` give now, and the rest commented out."""
+    found = understand(arguments, os.environ, classes)
+    titles = {name: first_line(cls) for name, cls in found.registry.classes.items()}
+    groups = {name: [s for s in group if s.name != "config"] for name, group in found.groups.items()}
+    print(render(groups, titles, found.given), end="")
+    return 0
+
+
+def first_line(cls: type[Repository]) -> str:
+    """What the repository does, by its docstring."""
+    return (inspect.getdoc(cls) or "").split("\n")[0].replace("``", "")

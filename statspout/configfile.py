@@ -1,0 +1,137 @@
+"""The configuration file: TOML, a key for every setting, a table for every part of the program and every repository."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from statspout.errors import ConfigError
+from statspout.options import Setting, bare, is_list, type_name
+from statspout.values import Given, secret_file, spellings, typed
+
+Entries = dict[str, Any]
+"""What a file says: values by dotted key."""
+
+
+def read_file(path: str, where: str) -> Entries:
+    """The file's entries, or ConfigError; ``where`` is the setting that named the file."""
+    try:
+        return dict(_flat(tomllib.loads(Path(path).read_bytes().decode())))
+    except OSError as error:
+        raise ConfigError(f"{where}: {path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: it is not UTF-8 text: TOML is right, as `statspout config` prints it") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: it is not TOML: {error}: see what `statspout config` prints") from error
+
+
+def take_file(
+    given: Given, path: str, entries: Entries, settings: Sequence[Setting], strangers: Collection[str]
+) -> None:
+    """Add to ``given`` what the file's entries say, or raise ConfigError naming the file and the key.
+
+    ``strangers`` are tables that are no concern of this run, as of a repository that cannot be used here.
+    """
+    known = set()
+    for setting in settings:
+        found = {}
+        for name, is_file in spellings(setting):
+            known.add(name)
+            if name in entries:
+                where = f"{path}: {name}"
+                found[where] = _secret(entries[name], where) if is_file else typed(setting, entries[name], where)
+        given.take(setting.name, found)
+    for key in entries:
+        if key not in known and key.partition(".")[0] not in strangers:
+            raise ConfigError(f"{path}: {key}: there is no such setting: {_nearest(key, known)}")
+
+
+def first_value(entries: Entries, path: str, setting: Setting) -> Any:
+    """The value of one setting in a file whose other keys are not looked at yet."""
+    given = Given()
+    take_file(given, path, {key: value for key, value in entries.items() if key == setting.name}, [setting], ())
+    return given.values.get(setting.name)
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _secret(path: object, where: str) -> str:
+    if not isinstance(path, str):
+        raise ConfigError(f"{where}: {path!r} is wrong: the path of a file is right")
+    return secret_file(path, where)
+
+
+def _nearest(key: str, known: Collection[str]) -> str:
+    if close := difflib.get_close_matches(key, known, 1, 0.75):
+        return f"did you mean {close[0]}?"
+    table = key.rpartition(".")[0]
+    tables = sorted({name.rpartition(".")[0] for name in known} - {""})
+    if table and table not in tables:
+        close = difflib.get_close_matches(table, tables, 1)
+        return f"did you mean the table [{close[0]}]?" if close else f"there are the tables {', '.join(tables)}"
+    there = sorted(name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == table)
+    return f"[{table}] has {', '.join(there)}" if table else f"there are {', '.join(there)}, and tables"
+
+
+# The file that `statspout config` prints
+
+
+def render(groups: Mapping[str, Sequence[Setting]], titles: Mapping[str, str], given: Given) -> str:
+    """A file with every setting: what was given as it is, the rest commented out with its default.
+
+    ``titles`` say what the repositories do. A secret is never written, only the key for the file that holds it.
+    """
+    lines = ["# The configuration of statspout. A flag goes before a variable, a variable before this file."]
+    for group, settings in groups.items():
+        if not settings:
+            continue
+        if group:
+            lines += ["", "", f"# Repository {group}: {titles[group]}", f"[{group}]"]
+        for table in dict.fromkeys(setting.name.rpartition(".")[0] for setting in settings):
+            if not group and table:
+                lines += ["", f"[{table}]"]
+            for setting in settings:
+                if setting.name.rpartition(".")[0] == table:
+                    lines += ["", *_entry(setting, given)]
+    return "\n".join(lines) + "\n"
+
+
+def _entry(setting: Setting, given: Given) -> Iterator[str]:
+    key = setting.name.rpartition(".")[2]
+    kind = type_name(setting.type)
+    yield f"# {setting.help} {_nature(setting, kind)}".rstrip()
+    if setting.secret:
+        known = " (one is given)" if setting.name in given.values else ""
+        yield f'# A secret{known}: it can also stand here itself, as {key} = "...".'
+        yield f'#{key}-file = "/run/secrets/{setting.name}"'
+    elif setting.name in given.values:
+        yield f"{key} = {_toml(given.values[setting.name])}"
+    elif setting.required or setting.default is None:
+        yield f"#{key} ="
+    else:
+        yield f"#{key} = {_toml(setting.default)}"
+
+
+def _nature(setting: Setting, kind: str) -> str:
+    if setting.required:
+        return f"Required: {kind}."
+    if setting.default is None:
+        return f"Unset by default: {kind}."
+    return f"One of {kind}." if kind.startswith("`") else "A list." if is_list(bare(setting.type)) else ""
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_toml, value))}]"
+    # A JSON text is a TOML text but for one control character that JSON lets stand.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

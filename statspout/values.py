@@ -1,0 +1,94 @@
+"""What a user wrote becomes values of the settings' types. What is wrong is a ConfigError that says where it was."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from statspout.errors import ConfigError
+from statspout.options import Setting, bare, is_list, wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was given: ``values`` by whole setting name, and the ``origins`` of each, as an error line names them."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+
+    def take(self, name: str, found: Mapping[str, Any]) -> None:
+        """Keep the value in ``found``, by where it was written, unless one goes before it.
+
+        ConfigError when one setting has several values there.
+        """
+        if len(set(map(repr, found.values()))) > 1:
+            raise ConfigError(f"{' and '.join(found)}: they are one setting with two values: give one")
+        for where, value in found.items():
+            self.values.setdefault(name, value)
+            self.origins.setdefault(name, where)
+
+
+def spellings(setting: Setting) -> Iterator[tuple[str, bool]]:
+    """Every name under which the setting may be written, and whether what is there names a file that holds it."""
+    for name in setting.names:
+        yield name, False
+        if setting.secret:
+            yield f"{name}-file", True
+
+
+def convert(setting: Setting, text: str, where: str) -> Any:
+    """``text`` as a value of the setting's type, or ConfigError naming ``where`` it was written."""
+    type_ = bare(setting.type)
+    shown = "the value" if setting.secret else repr(text)
+    if is_list(type_):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    try:
+        if typing.get_origin(type_) is typing.Literal:
+            return {str(choice): choice for choice in typing.get_args(type_)}[text.strip()]
+        value = _SCALARS[type_](text.strip())
+    except (ValueError, KeyError):
+        raise ConfigError(f"{where}: {shown} is wrong: {wanted(type_)} is right") from None
+    setting.check(value, where)
+    return value
+
+
+def typed(setting: Setting, value: Any, where: str) -> Any:
+    """A value that has a type already as one of the setting's type, or ConfigError naming ``where`` it was written.
+
+    A list may also be one text with commas; a whole number may stand for any number.
+    """
+    if is_list(bare(setting.type)):
+        if isinstance(value, str):
+            return convert(setting, value, where)
+        setting.check(value, where)
+        return tuple(value)
+    setting.check(value, where)
+    return float(value) if bare(setting.type) is float else value
+
+
+def secret_file(path: str, where: str) -> str:
+    """What the file holds, without white space around it, or ConfigError naming ``where`` its path was written."""
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigError(f"{where}: {path} cannot be read: {reason}") from error
+
+
+def _bool(text: str) -> bool:
+    return {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}[
+        text.lower()
+    ]
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if value != value or value in (float("inf"), float("-inf")):
+        raise ValueError
+    return value
+
+
+_SCALARS: dict[Any, Callable[[str], Any]] = {int: int, float: _float, bool: _bool, str: str}

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,8 @@ from support.web import Answer, Client
 
 T = TypeVar("T")
 
-_PROGRAM = (sys.executable, "-m", "statspout")
+_MODULE = ("-m", "statspout")
+_PROGRAM = (sys.executable, *_MODULE)
 _LONGEST_END = 15.0
 _SHORT_END = 1.0
 
@@ -51,15 +52,21 @@ class Daemon:
     """``python -m statspout`` with these arguments; `close()`, or the end of a ``with``, ends it and what it wrote.
 
     It runs in a directory of its own, so that the installed package is what runs. ``stdout`` is a file descriptor to
-    use instead of the file that ``lines`` and ``samples`` read.
+    use instead of the file that ``lines`` and ``samples`` read; ``program`` are Python's own arguments.
     """
 
-    def __init__(self, *arguments: str, environ: Mapping[str, str] | None = None, stdout: int | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        stdout: int | None = None,
+        program: Sequence[str] = _MODULE,
+    ) -> None:
         self._work = Path(tempfile.mkdtemp(prefix="statspout-daemon-"))
         self._out, self._err = self._work / "stdout", self._work / "stderr"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
-                [*_PROGRAM, *arguments],
+                [sys.executable, *program, *arguments],
                 cwd=self._work, env=_environment(environ), stdin=subprocess.DEVNULL,
                 stdout=out if stdout is None else stdout, stderr=err,
             )  # fmt: skip

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from statspout import logs
+from statspout import Repository, Sample, logs, option
+from statspout.options import described
 
 
 @pytest.fixture(autouse=True)
 def own_handlers() -> Iterator[None]:
-    root = logging.getLogger("statspout")
-    before = (list(root.handlers), root.propagate, root.level)
+    loggers = [logging.getLogger(name) for name in ("statspout", "asyncio")]
+    before = [(list(logger.handlers), logger.propagate, logger.level) for logger in loggers]
     yield
-    root.handlers, root.propagate = before[0], before[1]
-    root.setLevel(before[2])
+    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 def test_a_message_is_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,3 +60,42 @@ def test_one_kind_does_not_silence_another(caplog: pytest.LogCaptureFixture) -> 
         limited.warning("timeout", "a %d", i)
     limited.warning("refused", "b")
     assert caplog.records[-1].getMessage() == "b"
+
+
+def test_json_lines_are_objects_whatever_is_in_them(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.setup("debug", "json")
+    logs.hide("s3cr3t-token")
+    try:
+        raise RuntimeError("401 for s3cr3t-token")
+    except RuntimeError:
+        logging.getLogger("statspout.delivery").exception('a "quoted"\n\x1b[31mname\udc80 %s', "s3cr3t-token")
+    logging.getLogger("asyncio").warning("slow")
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["time"])
+    assert (first["level"], first["logger"]) == ("error", "statspout.delivery")
+    assert first["message"] == 'a "quoted"\n\x1b[31mname\udc80 ***'
+    assert first["traceback"].endswith("RuntimeError: 401 for ***")
+    assert (second["level"], second["logger"], second["message"]) == ("warning", "asyncio", "slow")
+
+
+@pytest.mark.parametrize(("level", "told"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_the_level_says_which_lines_there_are(level: str, told: int, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.setup(level)
+    for method in ("debug", "info", "warning", "error"):
+        getattr(logging.getLogger("statspout.x"), method)("line")
+    assert len(capsys.readouterr().err.splitlines()) == told
+
+
+def test_the_settings_that_are_told_have_no_secret_in_them() -> None:
+    class Book(Repository):
+        name = "book"
+        token: str = option(secret=True, help="A token.")
+        url: str = option(help="Where.")
+        seconds: float = option(default=2.0, help="How long.")
+        tags: tuple[str, ...] = option(default=(), help="Tags.")
+
+        def push(self, batch: Sequence[Sample]) -> None: ...
+
+    book = Book(token="hunter22", url="mongodb://me:hunter22@db:1/x", tags=("a", "b"))
+    assert described(book, "book") == "book.token=*** book.url=mongodb://me:***@db:1/x book.seconds=2 book.tags=a,b"
+    assert "seconds" not in described(book, "book", changed=True)

@@ -26,7 +26,7 @@ def repositories_table() -> str:
 
 def settings_table() -> str:
     """Every setting of the program and of the shipped repositories."""
-    rows = ["| flag | variable | default | |", "|---|---|---|---|"]
+    rows = ["| flag | variable | key in the file | default | |", "|---|---|---|---|---|"]
     settings = [*settings_of(Settings), *(s for group in repository_settings(load()).values() for s in group)]
     return "\n".join([*rows, *map(_setting_row, settings)])
 
@@ -35,12 +35,13 @@ def _setting_row(setting: Setting) -> str:
     default = f"`{setting.shown()}`" if setting.shown() else ""
     kind = type_name(setting.type)
     choices = f" {kind}." if kind.startswith("`") else " A list." if is_list(setting.type) else ""
-    return f"| `{setting.flag}` | `{setting.env}` | {default} | {setting.help}{choices} |"
+    key = "" if setting.name == "config" else f"`{setting.name}`"
+    return f"| `{setting.flag}` | `{setting.env}` | {key} | {default} | {setting.help}{choices} |"
 
 
-def example() -> str:
-    """The plugin of the README, as it stands."""
-    return f"```python\n{(ROOT / 'examples/graphite.py').read_text().strip()}\n```"
+def example(name: str) -> str:
+    """An example as it stands."""
+    return f"```python\n{(ROOT / 'examples' / name).read_text().strip()}\n```"
 
 
 def metrics_table() -> str:
@@ -51,7 +52,12 @@ def metrics_table() -> str:
 
 
 PARTS = {
-    "README.md": {"repositories": repositories_table, "settings": settings_table, "example": example},
+    "README.md": {"repositories": repositories_table, "example": lambda: example("graphite.py")},
+    "docs/configuration.md": {"settings": settings_table},
+    "docs/framework.md": {
+        "custom_main": lambda: example("custom_main.py"),
+        "embed": lambda: example("embed.py"),
+    },
     "docs/metrics.md": {"metrics": metrics_table},
 }
 

@@ -6,12 +6,17 @@ import io
 import re
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from statspout.cmd.main import main
+from statspout.config import configure, repository_settings
+from statspout.options import settings_of
+from statspout.registry import load
 from statspout.repositories.stdout import Stdout
+from statspout.settings import Settings
 from statspout.shapes import rest_object
 from statspout.testing import sample
 
@@ -32,13 +37,30 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_flag_in_the_text_exists(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--help", f"--plugin={ROOT / 'examples/graphite.py'}:Graphite"])
+    plugins = [f"--plugin={ROOT / 'examples'}/{name}" for name in ("graphite.py:Graphite", "custom_main.py:Shout")]
+    main(["--help", *plugins])
     known = set(re.findall(r"--[a-z.-]+[a-z]", capsys.readouterr().out))
     # Flags of other programs, and of a secret that the README imagines.
     known |= {"--group-add", "--user", "--build-arg", "--network", "--strict", "--check", "--mode", "--plugin"}
     known |= {"--graphite.token-file"}
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", page.read_text()))
     assert used <= known
+
+
+def test_every_setting_is_documented_with_its_flag_its_variable_and_its_key() -> None:
+    text = (ROOT / "docs/configuration.md").read_text()
+    settings = [*settings_of(Settings), *chain.from_iterable(repository_settings(load()).values())]
+    rows = [f"| `{setting.flag}` | `{setting.env}` | `{setting.name}` |" for setting in settings[1:]]
+    assert settings[0].name == "config"
+    assert [row for row in rows if row not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_is_shown_is_right(page: Path, tmp_path: Path) -> None:
+    for number, text in enumerate(re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(text)
+        configure([f"--config={file}"], {})
 
 
 def test_the_lines_on_the_first_screen_are_those_that_are_printed() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import cyclopts
@@ -30,7 +31,8 @@ def take_flags(given: Given, argv: Sequence[str], groups: Mapping[str, Sequence[
         else:
             _, bound, _, _ = app.parse_known_args(list(argv))
     except cyclopts.CycloptsError as error:
-        raise ConfigError(_one_line(error)) from error
+        known = [setting.flag for setting in settings]
+        raise ConfigError(_one_line(error, known)) from error
     for key, value in bound.arguments.items():
         setting = settings[int(key[1:])]
         given.take(setting.name, {setting.flag: value})
@@ -89,12 +91,18 @@ def _bool_flag(setting: Setting, token: cyclopts.Token) -> bool:
     return bool(convert(setting, token.value, token.keyword or setting.flag))
 
 
-def _one_line(error: cyclopts.CycloptsError) -> str:
-    """The parser's complaint in our words where it has none of its own."""
+def _one_line(error: cyclopts.CycloptsError, flags: Collection[str]) -> str:
+    """The parser's complaint in our words; ``flags`` are those that there are."""
+    if isinstance(error, cyclopts.UnknownOptionError):
+        flag = error.token.keyword or error.token.value
+        close = difflib.get_close_matches(flag, flags, 1, 0.75)
+        return f"{flag}: there is no such flag: {f'did you mean {close[0]}?' if close else '--help lists them'}"
     if isinstance(error, cyclopts.UnusedCliTokensError):
         return f"unexpected argument {' '.join(error.unused_tokens or [])!r}: flags are written --name=value"
     if isinstance(error, cyclopts.MissingArgumentError) and error.argument:
         return f"{error.argument.name}: a value is missing: {error.argument.name}=VALUE is right"
+    if isinstance(error, cyclopts.RepeatArgumentError):
+        return f"{error.token.keyword}: it is given twice: once is right"
     text = str(error).strip().splitlines()[-1].rstrip(".")
     return re.sub(
         r'^Invalid value for (\S+): unable to convert "(.*)" into bool$',

@@ -160,52 +160,106 @@ def running(engine: FakeEngine, *arguments: str, stdout: int | None = None) -> D
 
 PLUGIN = "--plugin={files}/plugins.py:"
 WRONG = {
-    "unknown flag": (["--nonsense=1"], "--nonsense"),
-    "unknown short flag": (["-x"], "-x"),
-    "unknown repository": (["--repository=sdtout"], "'sdtout': did you mean stdout?"),
-    "no repository": (["--repository=,"], "--repository"),
-    "repository twice": (["--repository=rest,rest"], "twice"),
-    "no number": (["--interval=soon"], "--interval: 'soon' is wrong"),
-    "not a number": (["--interval=nan"], "--interval"),
-    "too small": (["--interval=0"], "--interval: 0 is too small"),
-    "no whole number": (["--daemons=1.5"], "--daemons"),
-    "no value": (["--interval"], "--interval=VALUE is right"),
-    "no choice": (["--mode=tcp"], "socket or http"),
-    "no bool": (["--once=perhaps"], "--once"),
-    "unknown command": (["chek"], "'chek'"),
-    "one argument too many": (["check", "rest"], "'rest'"),
-    "no host and port": (["--repository=rest", "--rest.address=nonsense"], "--rest.address"),
-    "no port": (["--repository=prometheus", "--prometheus.address=127.0.0.1:65536"], "--prometheus.address"),
-    "no health port": (["--health.address=8081"], "--health.address"),
-    "not our address": (["--repository=rest", "--rest.address=192.0.2.1:0"], "--rest.address"),
-    "no path": (["--repository=rest", "--rest.path=/{name}"], "--rest.path"),
-    "no engine address": (["--mode=http", "--http.address=localhost"], "--http.address"),
-    "no socket": (["--socket.path="], "--socket.path"),
-    "no plugin class": (["--plugin=plugins.py"], "file.py:Class is right"),
-    "missing plugin": (["--plugin={files}/missing.py:Book"], "there is no file"),
-    "missing class": ([PLUGIN + "Bok"], "did you mean Book?"),
-    "not a repository": ([PLUGIN + "pathlib"], "not a subclass"),
-    "plugin with a wrong syntax": (["--plugin={files}/syntax.py:Book"], "does not import"),
-    "plugin that does not import": (["--plugin={files}/raises.py:Book"], "does not import"),
-    "plugin that exits": (["--plugin={files}/exits.py:Book"], "does not import"),
-    "plugin without a setting": ([PLUGIN + "Book", "--repository=book"], "--book.path"),
-    "plugin that does not construct": ([PLUGIN + "Driver", "--repository=driver"], "there is no driver"),
-    "plugin of many words": ([PLUGIN + "Wordy", "--repository=wordy"], "second"),
-    "plugin without routes": ([PLUGIN + "Maze", "--repository=maze", "--maze.address=127.0.0.1:0"], "no way"),
+    "unknown flag": (["--intervall=1"], "--intervall: there is no such flag: did you mean --interval?"),
+    "unlike every flag": (["--nonsense=1"], "--nonsense: there is no such flag: --help lists them"),
+    "unknown short flag": (["-x"], "-x: there is no such flag: --help lists them"),
+    "unknown repository": (
+        ["--repository=sdtout"],
+        "--repository: there is no repository 'sdtout': did you mean stdout?",
+    ),
+    "no repository": (["--repository=,"], "--repository: it is empty: one of prometheus, rest, stdout is right"),
+    "repository twice": (["--repository=rest,rest"], "--repository: rest is named twice: once is right"),
+    "no number": (["--interval=soon"], "--interval: 'soon' is wrong: a number is right"),
+    "not a number": (["--interval=nan"], "--interval: 'nan' is wrong: a number is right"),
+    "too small": (["--interval=0"], "--interval: 0 is too small: 1 or more is right"),
+    "no whole number": (["--daemons=1.5"], "--daemons: '1.5' is wrong: a whole number is right"),
+    "no value": (["--interval"], "--interval: a value is missing: --interval=VALUE is right"),
+    "given twice": (["--interval=1", "--interval=2"], "--interval: it is given twice: once is right"),
+    "no choice": (["--mode=tcp"], "--mode: 'tcp' is wrong: socket or http is right"),
+    "no level": (["--log.level=loud"], "--log.level: 'loud' is wrong: debug or info or warning or error is right"),
+    "no log format": (["--log.format=xml"], "--log.format: 'xml' is wrong: text or json is right"),
+    "no bool": (["--once=perhaps"], "--once: 'perhaps' is wrong: true or false is right"),
+    "unknown command": (["chek"], "there is no command 'chek': check, config, repositories, or none, is right"),
+    "one argument too many": (["check", "rest"], "unexpected argument 'rest': flags are written --name=value"),
+    "no host and port": (
+        ["--repository=rest", "--rest.address=nonsense"],
+        "--rest.address: 'nonsense' is wrong: host:port",
+    ),
+    "no port": (
+        ["--repository=rest", "--rest.address=127.0.0.1:65536"],
+        "--rest.address: '127.0.0.1:65536' is wrong: host:p",
+    ),
+    "no health port": (
+        ["--health.address=8081"],
+        "--health.address: '8081' is wrong: host:port such as 127.0.0.1:8080",
+    ),
+    "not our address": (["--repository=rest", "--rest.address=192.0.2.1:0"], "an address of this machine is right"),
+    "no path": (
+        ["--repository=rest", "--rest.path=/{name}"],
+        "--rest.path: '/{name}' is wrong: a path such as /stats is",
+    ),
+    "no engine address": (
+        ["--mode=http", "--http.address=localhost"],
+        "--http.address: 'localhost' is wrong: host:port such",
+    ),
+    "no socket": (["--socket.path="], "--socket.path: it is empty: a path such as /var/run/docker.sock is right"),
+    "no filter": (["--filter.include=nmae=web"], "--filter.include: 'nmae=web' is wrong: did you mean name=web?"),
+    "no state": (
+        ["--filter.exclude=state=pausd"],
+        "--filter.exclude: 'state=pausd' is wrong: did you mean state=paused?",
+    ),
+    "no configuration": (["--config=/nowhere.toml"], "--config: /nowhere.toml cannot be read: No such file"),
+    "no plugin class": (["--plugin=plugins.py"], "--plugin plugins.py: file.py:Class is right"),
+    "missing plugin": (["--plugin={files}/missing.py:Book"], "missing.py:Book: there is no file"),
+    "missing class": ([PLUGIN + "Bok"], "plugins.py has no Bok, did you mean Book?"),
+    "not a repository": ([PLUGIN + "pathlib"], "pathlib is not a subclass of statspout.Repository"),
+    "plugin with a wrong syntax": (
+        ["--plugin={files}/syntax.py:Book"],
+        "syntax.py:Book: it does not import: SyntaxError",
+    ),
+    "plugin that does not import": (
+        ["--plugin={files}/raises.py:Book"],
+        "raises.py:Book: it does not import: ImportError",
+    ),
+    "plugin that exits": (["--plugin={files}/exits.py:Book"], "exits.py:Book: it does not import: SystemExit: 3"),
+    "plugin without a setting": ([PLUGIN + "Book", "--repository=book"], "needs --book.path (or STATSPOUT_BOOK_PATH)"),
+    "plugin that does not construct": (
+        [PLUGIN + "Driver", "--repository=driver"],
+        "repository driver: RuntimeError: there is",
+    ),
+    "plugin of many words": ([PLUGIN + "Wordy", "--repository=wordy"], "repository wordy: ValueError: first second"),
+    "plugin without routes": ([PLUGIN + "Maze", "--repository=maze"], "repository maze: RuntimeError: no way"),
     "plugin that complains of a secret": (
         [PLUGIN + "Numbered", "--repository=numbered", "--numbered.token-file={files}/secret"],
-        "***",
+        "repository numbered: ValueError: invalid literal for int() with base 10: '***'",
     ),
     "live plugin that does not open": (
         [PLUGIN + "Lamp", "--repository=lamp", "--lamp.address=127.0.0.1:0", "--lamp.token-file={files}/secret"],
-        "no light",
+        "repository lamp: OSError: no light for ***",
     ),
-    "missing secret": ([PLUGIN + "Vault", "--repository=vault", "--vault.token-file=/nowhere"], "cannot be read"),
-    "equal paths": (["--repository=rest,prometheus", "--rest.path=/metrics"], "/metrics"),
-    "equal paths with health": (["--repository=prometheus", "--health.address=127.0.0.1:8080"], "/metrics"),
-    "once, and nobody stores": (["--once", "--repository=rest,prometheus"], "--once"),
-    "several lines": (["--repository=two\nlines"], "--repository"),
+    "missing secret": (
+        [PLUGIN + "Vault", "--repository=vault", "--vault.token-file=/nowhere"],
+        "--vault.token-file: /nowhere cannot be read: No such file",
+    ),
+    "secret as a flag": (
+        [PLUGIN + "Vault", "--vault.token=x"],
+        "--vault.token: there is no such flag: did you mean --vault.to",
+    ),
+    "equal paths": (
+        ["--repository=rest,prometheus", "--rest.path=/metrics"],
+        "--rest.address, --prometheus.address: rest and prometheus would both serve /metrics at 127.0.0.1:8080: ano",
+    ),
+    "equal paths with health": (
+        ["--repository=prometheus", "--health.address=127.0.0.1:8080"],
+        "--prometheus.address, --health.address: prometheus and health would both serve /metrics at 127.0.0.1:8080: a",
+    ),
+    "once, and nobody stores": (
+        ["--once", "--repository=rest,prometheus"],
+        "--once: live values end with the program: a repository that stores, as stdout, is right",
+    ),
+    "several lines": (["--repository=two\nlines"], "--repository: there is no repository 'two\\nlines': there are"),
 }
+"""Forty and more: what was given, and what is said of it: which setting, and what would be right."""
 
 
 def refusal(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
@@ -220,7 +274,7 @@ def refusal(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str
 
 
 @pytest.mark.parametrize(("arguments", "what"), WRONG.values(), ids=WRONG)
-def test_a_wrong_setting_is_one_line_and_exit_code_2(
+def test_each_of_forty_wrong_inputs_is_one_line_and_exit_code_2(
     arguments: list[str], what: str, files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Not str.format: a path may have braces of its own.

@@ -96,12 +96,12 @@ G = ["--repository=graphite", "--graphite.host=a"]
 @pytest.mark.parametrize(
     ("argv", "environ", "said"),
     [
-        (["--intervall=3"], {}, "Unknown option: --intervall. Did you mean --interval?"),
+        (["--intervall=3"], {}, "--intervall: there is no such flag: did you mean --interval?"),
         (["--interval=3x"], {}, "--interval: '3x' is wrong: a number is right"),
         (["--interval=nan"], {}, "--interval: 'nan' is wrong: a number is right"),
         (["--interval=0.5"], {}, "--interval: 0.5 is too small: 1 or more is right"),
         (["--interval"], {}, "--interval: a value is missing: --interval=VALUE is right"),
-        (["--interval=1", "--interval=2"], {}, "--interval specified multiple times"),
+        (["--interval=1", "--interval=2"], {}, "--interval: it is given twice: once is right"),
         (["--daemons=0"], {}, "--daemons: 0 is too small: 1 or more is right"),
         (["--daemons=many"], {}, "--daemons: 'many' is wrong: a whole number is right"),
         (["--mode=tls"], {}, "--mode: 'tls' is wrong: socket or http is right"),
@@ -125,7 +125,7 @@ G = ["--repository=graphite", "--graphite.host=a"]
         (
             ["PLUGIN", *G, "--graphite.token=x"],
             {},
-            "Unknown option: --graphite.token. Did you mean --graphite.token-file?",
+            "--graphite.token: there is no such flag: did you mean --graphite.token-file?",
         ),
         (["PLUGIN", *G, "--graphite.token-file=/nope"], {}, "/nope cannot be read: No such file or directory"),
         (["PLUGIN", *G], {"STATSPOUT_GRAPHITE_PORT": "1", "STATSPOUT_CARBON_PORT": "2"}, "one setting with two values"),

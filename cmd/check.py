@@ -29,6 +29,7 @@ def check(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) ->
     try:
         print(f"engine        {asyncio.run(daemon.look())}")
     except SourceError as error:
-        print(f"engine        {error}")
+        address = str(daemon.endpoint.address)
+        print(f"engine        {error}" if address in str(error) else f"engine        {address}: {error}")
         return 1
     return 0

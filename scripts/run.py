@@ -12,7 +12,8 @@ from pathlib import Path
 
 from statspout.errors import StatspoutError
 from statspout.logs import counted
-from statspout.sources.engine.client import EngineClient, unix_address
+from statspout.sources.engine.address import unix_address
+from statspout.sources.engine.client import EngineClient
 
 SOCKET = "/var/run/docker.sock"
 FLAGS = ("--demo", "--mode", "--socket.path", "--http.address", "--help", "--version")

@@ -23,7 +23,9 @@ from statspout.registry import Registry
 from statspout.repository import LiveRepository, Repository
 from statspout.router import Route, Router, route_to
 from statspout.settings import Settings
-from statspout.sources.engine.client import EngineClient, api_override, tcp_address, unix_address
+from statspout.sources.engine.address import unix_address
+from statspout.sources.engine.client import EngineClient, api_override
+from statspout.sources.engine.endpoint import Endpoint, endpoint_of
 from statspout.sources.engine.source import EngineSource
 from statspout.sources.filters import Filters
 from statspout.telemetry import Telemetry
@@ -56,7 +58,8 @@ class Daemon:
         api = api_override()
         # Last, for it may start an engine: whatever is wrong has been said by now.
         self._engine = ExitStack()
-        self._client = EngineClient(self._address(), api)
+        self.endpoint = self._find_engine()
+        self._client = EngineClient(self.endpoint.address, api)
         self._source = EngineSource(
             self._client,
             self.telemetry,
@@ -93,7 +96,8 @@ class Daemon:
         self._client.close()
         spoken = "unknown" if engine.api is None else "{}.{}".format(*engine.api)
         count = counted(len(running), "running container")
-        return f"{self._client.address}: version {engine.version}, API {spoken}, {count}"
+        kind = "Podman" if engine.podman else "version"
+        return f"{self.endpoint}: {kind} {engine.version}, API {spoken}, {count}"
 
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
@@ -160,18 +164,18 @@ class Daemon:
             await (route.finished.wait() if isinstance(route, Delivery) else asyncio.Event().wait())
         return 0
 
-    def _address(self) -> Any:
+    def _find_engine(self) -> Endpoint:
         if self.settings.demo:
-            return unix_address(self._engine.enter_context(_simulated()), "demo")
-        if self.settings.mode == "http":
-            return tcp_address(self.settings.http_address, "http.address")
-        return unix_address(self.settings.socket_path, "socket.path")
+            return Endpoint(unix_address(self._engine.enter_context(_simulated()), "demo"))
+        return endpoint_of(self.settings, os.environ)
 
     def _say_what_runs(self) -> None:
         names = ", ".join(route.repository.name for route in self.router.routes)
-        engine = "the simulated engine" if self.settings.demo else f"engine {self._client.address}"
+        engine = "the simulated engine" if self.settings.demo else f"engine {self.endpoint}"
         every = "once" if self.settings.once else f"every {self.settings.interval:g} s"
         log.info("statspout %s: %s from %s to %s", __version__, every, engine, names)
+        if not self.settings.docker_tls_verify:
+            log.warning("--docker.tls-verify=false: whoever is on the way to the engine can take its place")
         if own := described(self.settings, changed=True):
             log.info("settings: %s", own)
         for route in self.router.routes:

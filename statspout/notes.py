@@ -13,7 +13,7 @@ from statspout.values import Given
 
 def without_effect(given: Mapping[str, Any], environ: Mapping[str, str], settings: Sequence[Setting]) -> list[str]:
     """A line each; ``given`` are values by setting name, ``settings`` all that there are."""
-    return [*_unused(given), *_docker_host(given, environ), *_misspelt(environ, settings)]
+    return [*_unused(given), *_misspelt(environ, settings)]
 
 
 def exposed(given: Given, settings: Sequence[Setting]) -> Iterator[str]:
@@ -26,17 +26,15 @@ def exposed(given: Given, settings: Sequence[Setting]) -> Iterator[str]:
             yield f"{where}: it is a secret, and everybody can read this file: chmod o= {path}"
 
 
+_ENGINE = ("mode", "socket.path", "http.address", "docker.host", "docker.context")
+
+
 def _unused(given: Mapping[str, Any]) -> Iterator[str]:
-    used = "" if given.get("demo") else "http.address" if given.get("mode") == "http" else "socket.path"
-    why = "with --demo" if given.get("demo") else f"with --mode={given.get('mode', 'socket')}"
-    for name in ("http.address", "socket.path"):
-        if name in given and name != used:
-            yield f"--{name} has no effect {why}"
-
-
-def _docker_host(given: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[str]:
-    if environ.get("DOCKER_HOST") and not {"demo", "mode", "socket.path", "http.address"} & given.keys():
-        yield "DOCKER_HOST is not read: --socket.path, or --mode=http and --http.address, say where the engine is"
+    mode = given.get("mode")
+    of_mode = {"http": "socket.path", "socket": "http.address"}.get(str(mode))
+    for name in _ENGINE:
+        if name in given and (given.get("demo") or name == of_mode):
+            yield f"--{name} has no effect with {'--demo' if given.get('demo') else f'--mode={mode}'}"
 
 
 def _misspelt(environ: Mapping[str, str], settings: Sequence[Setting]) -> Iterator[str]:

@@ -25,12 +25,35 @@ class Settings(Options):
     plugin: tuple[str, ...] = option(default=(), help="Repository classes of your own, each `file.py:Class`.")
     once: bool = option(default=False, help="Take one sample of every container, CPU included, and end.")
     demo: bool = option(default=False, help="Run against a simulated engine: no Docker needed.")
-    mode: Literal["socket", "http"] = option(default="socket", help="How the engine is reached.")
-    socket_path: str = option(
-        name="socket.path", default="/var/run/docker.sock", help="The engine's socket with --mode=socket."
+    mode: Literal["socket", "http"] | None = option(
+        default=None, help="How the engine is reached; by default as the docker command would, see docs/engines.md."
     )
-    http_address: str = option(
-        name="http.address", default="localhost:2375", help="The engine's `host:port` with --mode=http."
+    socket_path: str | None = option(
+        name="socket.path", default=None, help="The engine's socket; /var/run/docker.sock with --mode=socket."
+    )
+    http_address: str | None = option(
+        name="http.address", default=None, help="The engine's `host:port`; localhost:2375 with --mode=http."
+    )
+    docker_host: str | None = option(
+        name="docker.host", default=None, help="The engine's URL: unix://, tcp://, https:// or ssh://; as DOCKER_HOST."
+    )
+    docker_context: str | None = option(
+        name="docker.context", default=None, help="The docker context that says where the engine is; as DOCKER_CONTEXT."
+    )
+    docker_tls: bool = option(
+        name="docker.tls", default=False, help="Use TLS over TCP; implied by https:// and by the files below."
+    )
+    docker_tls_ca: str | None = option(
+        name="docker.tls-ca", default=None, help="The file with the authority of the engine's certificate, PEM."
+    )
+    docker_tls_cert: str | None = option(
+        name="docker.tls-cert", default=None, help="The file with our certificate for the engine, PEM."
+    )
+    docker_tls_key: str | None = option(
+        name="docker.tls-key", default=None, help="The file with the key of that certificate, PEM, without a password."
+    )
+    docker_tls_verify: bool = option(
+        name="docker.tls-verify", default=True, help="Check the engine's certificate and its name."
     )
     daemons: int | None = option(
         default=None,

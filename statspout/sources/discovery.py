@@ -204,7 +204,7 @@ class Discovery:
             return
         if event.action in ("start", "update") or container_id in self._adopting:
             self._adopt(container_id, _started(event) if event.action == "start" else None)
-        elif event.action in ("die", "destroy", "stop"):
+        elif event.action in ("die", "destroy", "stop", "died", "remove"):
             self._died(container_id, event.timeNano)
         elif known := self._known.get(container_id):
             self._change(known.target, event)

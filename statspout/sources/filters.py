@@ -94,9 +94,18 @@ def _name(glob: str) -> Callable[[Target], bool]:
 
 
 def _image(glob: str) -> Callable[[Target], bool]:
-    """By the image as the container names it, or by that without its tag and digest: ``nginx`` is any nginx."""
+    """By the image as the container names it, or by that without its tag and digest: ``nginx`` is any nginx.
+
+    Podman writes out the name of the registry that Docker leaves out.
+    """
     matches = _glob(glob)
-    return lambda target: matches(target.container.image) or matches(_untagged(target.container.image))
+
+    def match(target: Target) -> bool:
+        image = target.container.image
+        short = image.removeprefix("docker.io/").removeprefix("library/")
+        return any(map(matches, (image, _untagged(image), short, _untagged(short))))
+
+    return match
 
 
 def _label(glob: str) -> Callable[[Target], bool]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from support.watch import watching
 
 from statspout.health import resident_memory
-from statspout.sources.engine.client import EngineClient, unix_address
+from statspout.sources.engine.address import unix_address
+from statspout.sources.engine.client import EngineClient
 from statspout.sources.engine.source import EngineSource
 from statspout.telemetry import Telemetry
 from statspout.testing import FakeEngine

@@ -16,7 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from support.certificates import Authority
 
 _PREFIX = "statspout-engine-"
 _BRIDGE_PREFIX = "spt"
@@ -46,6 +49,7 @@ class Dockerd:
 
     It survives `stop()`, `kill()` and `start()` in any order, keeps its addresses and its data meanwhile, and touches
     neither the machine's firewall nor its packet forwarding: containers reach each other and the host, not the world.
+    With ``tls`` it listens on TCP too, and asks for a client certificate of that authority.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Dockerd:
         *,
         data_root: Path | None = None,
         tcp: bool = False,
+        tls: Authority | None = None,
         cgroup_parent: str = "/docker",
         args: Sequence[str] = (),
     ) -> None:
@@ -60,13 +65,14 @@ class Dockerd:
         self.data_root = data_root or self.work / "data"
         self.socket = self.work / "docker.sock"
         self.url = f"unix://{self.socket}"
-        self.tcp_port = _free_port() if tcp else None
-        self.tcp_url = f"tcp://127.0.0.1:{self.tcp_port}" if tcp else None
+        self.tcp_port = _free_port() if tcp or tls else None
+        self.tcp_url = f"tcp://127.0.0.1:{self.tcp_port}" if self.tcp_port else None
         self.log = self.work / "log"
         self._exec_root = self.work / "exec"
         self._pidfile = self.work / "pid"
         self._containerd_pidfile = self._exec_root / "containerd" / "containerd.pid"
         self._cgroup_parent = cgroup_parent
+        self._tls = tls
         self._args = tuple(args)
         # Engines share a containerd that the machine runs: the namespace keeps them apart there, and marks our shims.
         self._namespace = "statspout-" + hashlib.sha256(str(self.data_root).encode()).hexdigest()[:12]
@@ -158,7 +164,7 @@ class Dockerd:
         setpriv, dockerd = program("setpriv"), program("dockerd") or "dockerd"
         # Should the tests be killed, the engine ends too.
         tied = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
-        tcp = ["--host", self.tcp_url, "--tls=false"] if self.tcp_url else []
+        tcp = ["--host", self.tcp_url, *self._tls_arguments()] if self.tcp_url else []
         return [
             *tied, dockerd,
             "--config-file", str(self.work / "daemon.json"),
@@ -173,6 +179,12 @@ class Dockerd:
             "--iptables=false", "--ip-masq=false", "--ip-forward=false",
             *tcp, *self._args,
         ]  # fmt: skip
+
+    def _tls_arguments(self) -> list[str]:
+        if self._tls is None:
+            return ["--tls=false"]
+        files = {"tlscacert": self._tls.ca, "tlscert": self._tls.cert("server"), "tlskey": self._tls.key("server")}
+        return ["--tlsverify", *(f"--{flag}={path}" for flag, path in files.items())]
 
     def _make_bridge(self) -> None:
         if Path("/sys/class/net", self._bridge).exists():

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 
 from statspout import Container, ContainerSample, Sample
-from statspout.sources.engine.client import EngineClient, unix_address
+from statspout.sources.engine.address import unix_address
+from statspout.sources.engine.client import EngineClient
 from statspout.sources.engine.source import EngineSource
 from statspout.sources.filters import Filters
 from statspout.telemetry import Telemetry

@@ -61,10 +61,10 @@ def test_flags_are_read(argv: list[str], field: str, value: Any) -> None:
 
 
 def test_a_flag_goes_before_a_variable_and_a_variable_before_the_default() -> None:
-    environ = {"STATSPOUT_INTERVAL": "7", "STATSPOUT_SOCKET_PATH": ""}
+    environ = {"STATSPOUT_INTERVAL": "7", "STATSPOUT_LOG_LEVEL": ""}
     assert settings(**environ).interval == 7
     assert settings("--interval=3", **environ).interval == 3
-    assert settings(**environ).socket_path == "/var/run/docker.sock"
+    assert settings(**environ).log_level == "info"
 
 
 def test_a_plugins_options_are_settings_like_any_other(plugin: str) -> None:
@@ -143,11 +143,12 @@ def test_what_is_wrong_is_said_in_one_line(plugin: str, argv: list[str], environ
     [
         ([], {}, None),
         ([], {"STATSPOUT_TEST_INSTALLED": "1", "STATSPOUT_ACME_URL": "x"}, None),
-        (["--http.address=a:1"], {}, "--http.address has no effect with --mode=socket"),
+        (["--http.address=a:1"], {}, None),
+        (["--mode=socket", "--http.address=a:1"], {}, "--http.address has no effect with --mode=socket"),
         (["--mode=http", "--socket.path=/x"], {}, "--socket.path has no effect with --mode=http"),
         (["--demo", "--socket.path=/x"], {}, "--socket.path has no effect with --demo"),
         (["--mode=http", "--http.address=a:1"], {"DOCKER_HOST": "x"}, None),
-        ([], {"DOCKER_HOST": "tcp://x"}, "DOCKER_HOST is not read"),
+        (["--demo", "--docker.host=unix:///x"], {}, "--docker.host has no effect with --demo"),
         (
             [],
             {"STATSPOUT_REPOSITROY": "rest"},

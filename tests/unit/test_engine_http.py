@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from statspout import BadAnswer, EngineDown, SourceError, Timeout
-from statspout.sources.engine.http import Answer, Pool, TcpAddress, UnixAddress, error_message
+from statspout.sources.engine.address import TcpAddress, UnixAddress
+from statspout.sources.engine.http import Answer, Pool, error_message
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 REQUEST = b"GET /x HTTP/1.1\r\nHost: docker\r\n\r\n"

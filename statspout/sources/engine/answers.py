@@ -17,11 +17,23 @@ from statspout.source import Target
 T = TypeVar("T")
 
 
+class Component(msgspec.Struct, rename="pascal"):
+    """One of the programs that an engine is made of."""
+
+    name: str = ""
+
+
 class Version(msgspec.Struct, rename="pascal"):
     """GET /version."""
 
     version: str = ""
     api_version: str = ""
+    components: list[Component] | None = None
+
+    @property
+    def podman(self) -> bool:
+        """Whether it is Podman that speaks Docker's API here."""
+        return any(component.name == "Podman Engine" for component in self.components or ())
 
 
 class Info(msgspec.Struct, rename="pascal"):

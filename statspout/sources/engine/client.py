@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from statspout import __version__
 from statspout.errors import BadAnswer, ConfigError, Refused, SourceError
+from statspout.sources.engine.address import Address
 from statspout.sources.engine.answers import (
     Event,
     Info,
@@ -19,7 +20,7 @@ from statspout.sources.engine.answers import (
     decode,
     decode_list,
 )
-from statspout.sources.engine.http import Address, Answer, Pool, TcpAddress, UnixAddress, error_message
+from statspout.sources.engine.http import Answer, Pool, error_message
 
 NEWEST_API = (1, 52)
 """The newest API whose answers we know; a newer engine is asked in this one."""
@@ -29,6 +30,8 @@ DIRECT_ONE_SHOT_API = (1, 44)
 """Engine 25: the first whose one-shot answer does not wait for the engine's own one-second collector."""
 
 EVENTS = ("start", "die", "destroy", "stop", "pause", "unpause", "rename", "update")
+PODMAN_EVENTS = (*EVENTS, "died", "remove")
+"""Podman filters by its own words, and then translates some of them."""
 
 DEADLINE = 5.0
 """Seconds for the rare calls: version, info, list, inspect."""
@@ -39,11 +42,15 @@ _MOST_STATS = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What an engine says of itself. ``api`` is the version that both sides speak, None when it would not say."""
+    """What an engine says of itself. ``api`` is the version that both sides speak, None when it would not say.
+
+    ``podman``: it is Podman's API in Docker's words, by its ``Server`` header or its components, never by a name.
+    """
 
     name: str
     version: str
     api: tuple[int, int] | None
+    podman: bool = False
 
     @property
     def one_shot(self) -> bool:
@@ -53,7 +60,7 @@ class Engine:
     @property
     def direct(self) -> bool:
         """Whether that answer comes at once."""
-        return self.api is not None and self.api >= DIRECT_ONE_SHOT_API
+        return self.podman or (self.api is not None and self.api >= DIRECT_ONE_SHOT_API)
 
 
 class EngineClient:
@@ -69,11 +76,11 @@ class EngineClient:
 
     async def negotiate(self) -> Engine:
         """Ask who the engine is, and agree on an API version. A proxy may forbid some of it; the unknown is empty."""
-        version = await self._version()
+        version, podman = await self._version()
         api = _parse_api(self._override or version.api_version)
         spoken = min(api, NEWEST_API) if api is not None and not self._override else api
         self._prefix = f"/v{spoken[0]}.{spoken[1]}" if spoken else ""
-        self.engine = Engine(await self._name(), version.version, spoken)
+        self.engine = Engine(await self._name(), version.version, spoken, podman)
         return self.engine
 
     async def list_running(self) -> list[Listed]:
@@ -98,7 +105,8 @@ class EngineClient:
 
     async def events(self) -> AsyncIterator[Event | None]:
         """What happens to containers from now on: None once the engine listens to us, then each event until its end."""
-        filters = quote(json.dumps({"type": ["container"], "event": EVENTS}, separators=(",", ":")))
+        words = PODMAN_EVENTS if self.engine.podman else EVENTS
+        filters = quote(json.dumps({"type": ["container"], "event": words}, separators=(",", ":")))
         rest = b""
         async for piece in self._pool.stream(self._request(f"{self._prefix}/events?filters={filters}"), self._deadline):
             if not piece:
@@ -115,12 +123,15 @@ class EngineClient:
         """Close the idle connections."""
         self._pool.close()
 
-    async def _version(self) -> Version:
+    async def _version(self) -> tuple[Version, bool]:
+        """What it says of its version, and whether it is Podman."""
         try:
-            return decode((await self._get("/version", prefix="")).body, Version, "version")
+            answer = await self._get("/version", prefix="")
+            version = decode(answer.body, Version, "version")
         except (Refused, BadAnswer):
-            ping = await self._pool.get(self._request("/_ping"), self._deadline)
-            return Version(api_version=ping.header("api-version"))
+            answer = await self._pool.get(self._request("/_ping"), self._deadline)
+            version = Version(api_version=answer.header("api-version"))
+        return version, version.podman or answer.header("server").startswith("Libpod/")
 
     async def _name(self) -> str:
         try:
@@ -154,19 +165,3 @@ def api_override() -> str | None:
     if text and _parse_api(text) is None:
         raise ConfigError(f"DOCKER_API_VERSION: {text!r} is wrong: a version such as 1.43 is right")
     return text or None
-
-
-def tcp_address(text: str, setting: str) -> TcpAddress:
-    """``host:port`` as an address, or ConfigError naming the setting."""
-    host, separator, port = text.removeprefix("tcp://").removeprefix("http://").rstrip("/").rpartition(":")
-    if not separator or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ConfigError(f"--{setting}: {text!r} is wrong: host:port such as localhost:2375 is right")
-    return TcpAddress(host.strip("[]"), int(port))
-
-
-def unix_address(path: str, setting: str) -> UnixAddress:
-    """The path of a socket as an address, or ConfigError naming the setting."""
-    path = path.removeprefix("unix://")
-    if not path:
-        raise ConfigError(f"--{setting}: it is empty: a path such as /var/run/docker.sock is right")
-    return UnixAddress(path)

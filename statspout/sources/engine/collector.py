@@ -16,6 +16,7 @@ from statspout.source import Sink, Target
 from statspout.sources.engine.client import EngineClient
 from statspout.sources.engine.decode import Reading, Stats, read_stats, rolled_back, sample_of
 from statspout.sources.engine.gate import Gate
+from statspout.sources.engine.podman import corrected
 from statspout.sources.engine.schedule import Schedule
 from statspout.telemetry import Telemetry
 
@@ -159,10 +160,14 @@ class EngineCollector:
         asked = loop.time()
         body = await self._client.stats(poller.request, self._deadline(poller))
         self._gate.answered(loop.time() - asked)
-        answer = read_stats(body)
+        podman = self._client.engine.podman
+        # To Podman, nothing at all is the answer about a container that does not run.
+        answer = read_stats(body) if body or not podman else None
         if answer is None:
             self._telemetry.errors["not_running"] += 1
             return None
+        if podman:
+            answer = corrected(*answer, poller.target.network_mode)
         return self._sample(poller, *answer)
 
     def _sample(self, poller: _Poller, stats: Stats, reading: Reading) -> ContainerSample | None:

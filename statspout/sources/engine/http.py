@@ -6,12 +6,12 @@ Ours because this is the path of every sample: one callback per answer instead o
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 
 import httptools
 
 from statspout.errors import BadAnswer, EngineDown, Refused, Timeout
+from statspout.sources.engine.address import Address, reason_of
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes after which an answer is not believed any more; 10,000 containers list in 20 MB."""
@@ -20,44 +20,6 @@ _STREAM_BACKLOG = 1000
 
 _OLD = 60.0
 """Seconds after which a connection that nobody needed is closed."""
-
-
-class UnixAddress:
-    """An engine's socket in the file system."""
-
-    host = "docker"
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"unix://{self.path}"
-
-    async def connect(self, factory: Callable[[], Connection]) -> Connection:
-        """Open one connection, or raise OSError."""
-        _, connection = await asyncio.get_running_loop().create_unix_connection(factory, self.path)
-        return connection
-
-
-class TcpAddress:
-    """An engine that listens on TCP without encryption."""
-
-    def __init__(self, hostname: str, port: int) -> None:
-        self.hostname, self.port = hostname, port
-        self.host = str(self).removeprefix("http://")
-
-    def __str__(self) -> str:
-        return (
-            f"http://[{self.hostname}]:{self.port}" if ":" in self.hostname else f"http://{self.hostname}:{self.port}"
-        )
-
-    async def connect(self, factory: Callable[[], Connection]) -> Connection:
-        """Open one connection, or raise OSError."""
-        _, connection = await asyncio.get_running_loop().create_connection(factory, self.hostname, self.port)
-        return connection
-
-
-Address = UnixAddress | TcpAddress
 
 
 class Answer:
@@ -144,7 +106,8 @@ class Connection(asyncio.Protocol):
         elif self._stream is not None and self._waiter is None:
             self._end_stream()
         else:
-            self._fail(EngineDown(str(error) or "connection closed") if not self._status else BadAnswer("cut short"))
+            reason = "connection closed" if error is None else reason_of(error)
+            self._fail(EngineDown(reason) if not self._status else BadAnswer("cut short"))
 
     # the parser's callbacks
 
@@ -239,11 +202,11 @@ class Pool:
             connection.limit = limit
             try:
                 answer = await connection.request(data, max(0.001, due - loop.time()))
-            except EngineDown:
+            except EngineDown as error:
                 # The engine closes idle connections; a request that meets this is sent again on a new one.
                 if not connection.fresh:
                     continue
-                raise
+                raise EngineDown(f"{self.address}: {error}{self.address.when_cut}") from error
             except asyncio.CancelledError:
                 connection.close()
                 raise
@@ -273,10 +236,11 @@ class Pool:
             connection.close()
 
     def close(self) -> None:
-        """Close every idle connection."""
+        """Close every idle connection, and what they shared."""
         for connection in self._idle:
             connection.close()
         self._idle.clear()
+        self.address.close()
 
     def _take(self) -> Connection | None:
         while self._idle:
@@ -300,8 +264,7 @@ class Pool:
         except TimeoutError:
             raise EngineDown(f"{self.address}: no connection within {deadline:g} s") from None
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-            raise EngineDown(f"{self.address}: {reason}") from error
+            raise EngineDown(f"{self.address}: {reason_of(error)}") from error
 
 
 def error_message(body: bytes) -> str:

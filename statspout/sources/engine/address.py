@@ -1,0 +1,119 @@
+"""Where an engine is, and how a connection to it is made."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import ssl
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from statspout.errors import ConfigError
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+PORT = 2375
+TLS_PORT = 2376
+
+
+class Address(Protocol):
+    """One engine's address; as text it is what a user would write for it."""
+
+    @property
+    def host(self) -> str:
+        """The Host header of requests."""
+
+    @property
+    def when_cut(self) -> str:
+        """What a new connection that is cut off without an answer may mean, to be added to the error."""
+
+    async def connect(self, factory: Callable[[], P]) -> P:
+        """Open one connection, or raise OSError."""
+
+    def close(self) -> None:
+        """Release what connections shared; a later one may have it again."""
+
+
+class UnixAddress:
+    """An engine's socket in the file system."""
+
+    host = "docker"
+    when_cut = ""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"unix://{self.path}"
+
+    async def connect(self, factory: Callable[[], P]) -> P:
+        """Open one connection, or raise OSError."""
+        _, connection = await asyncio.get_running_loop().create_unix_connection(factory, self.path)
+        return connection
+
+    def close(self) -> None:
+        """Nothing is shared."""
+
+
+class TcpAddress:
+    """An engine that listens on TCP; with ``tls``, encrypted by it."""
+
+    def __init__(self, hostname: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self.hostname, self.port = hostname, port
+        self._tls = tls
+        # By TLS 1.3 the handshake is over for us before the engine has looked at our certificate.
+        self.when_cut = " (as when the engine does not accept our certificate)" if tls else ""
+        self.host = f"[{hostname}]:{port}" if ":" in hostname else f"{hostname}:{port}"
+
+    def __str__(self) -> str:
+        return f"{'https' if self._tls else 'http'}://{self.host}"
+
+    async def connect(self, factory: Callable[[], P]) -> P:
+        """Open one connection, handshake included, or raise OSError."""
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(factory, self.hostname, self.port, ssl=self._tls)
+        return connection
+
+    def close(self) -> None:
+        """Nothing is shared."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a connection was not made, or broke, in a few words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not to be trusted: {error.verify_message.rstrip('.')}"
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or str(error)).replace("_", " ").lower()
+        return "it asks for a client certificate" if _wants_certificate(reason) else f"TLS: {reason}"
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
+
+
+def _wants_certificate(reason: str) -> bool:
+    # What a Go server says by TLS 1.3, and by 1.2, to a client without a certificate.
+    return "certificate required" in reason or "alert bad certificate" in reason
+
+
+def tcp_address(text: str, setting: str, tls: ssl.SSLContext | None = None) -> TcpAddress:
+    """``host:port`` as an address, or ConfigError naming the setting."""
+    host, separator, port = text.removeprefix("tcp://").removeprefix("http://").rstrip("/").rpartition(":")
+    if not separator or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ConfigError(f"--{setting}: {text!r} is wrong: host:port such as localhost:2375 is right")
+    return TcpAddress(host.strip("[]"), int(port), tls)
+
+
+def unix_address(path: str, setting: str) -> UnixAddress:
+    """The path of a socket as an address, or ConfigError naming the setting."""
+    path = path.removeprefix("unix://")
+    if not path:
+        raise ConfigError(f"--{setting}: it is empty: a path such as /var/run/docker.sock is right")
+    return UnixAddress(path)
+
+
+URL = re.compile(
+    r"(?P<scheme>[a-z]+)://(?:(?P<user>[^@/\s]+)@)?"
+    r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^:/@\[\]\s]*)(?::(?P<port>\d{1,5}))?(?P<path>/\S*)?"
+)
+"""A URL as DOCKER_HOST has it."""

@@ -1,0 +1,257 @@
+"""Which engine: the settings, else what the docker command goes by, become one address.
+
+What was given to statspout goes first; then, as for the docker command, DOCKER_HOST, DOCKER_CONTEXT, the current
+context of the docker configuration, and the usual socket.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from statspout.errors import ConfigError
+from statspout.settings import Settings
+from statspout.sources.engine.address import (
+    PORT,
+    TLS_PORT,
+    URL,
+    Address,
+    TcpAddress,
+    UnixAddress,
+    tcp_address,
+    unix_address,
+)
+from statspout.sources.engine.ssh import REMOTE_SOCKET, SshAddress
+
+SOCKET = "/var/run/docker.sock"
+HTTP = "localhost:2375"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An engine's address, and what said that it is the one; empty when nothing did."""
+
+    address: Address
+    origin: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.address} ({self.origin})" if self.origin else str(self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """What TLS needs; the files are paths of PEM files. ``where`` says, in an error, where they were given."""
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    verify: bool = True
+    where: Mapping[str, str] | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """The context of every connection, or ConfigError."""
+        for kind, path in (("ca", self.ca), ("cert", self.cert), ("key", self.key)):
+            _check_readable(path, self._named(kind))
+        if bool(self.cert) != bool(self.key):
+            given, missing = ("cert", "key") if self.cert else ("key", "cert")
+            raise ConfigError(f"{self._named(given)}: {self._named(missing)} has to come with it")
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+        except ssl.SSLError as error:
+            raise ConfigError(
+                f"{self._named('ca')}: {self.ca} has no certificate in it: a PEM file is right"
+            ) from error
+        if not self.verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if self.cert:
+            self._load(context, self.cert)
+        return context
+
+    def _load(self, context: ssl.SSLContext, cert: str) -> None:
+        try:
+            # The password keeps OpenSSL from asking for one at the terminal.
+            context.load_cert_chain(cert, self.key, password=lambda: "")
+        except ssl.SSLError as error:
+            reason = (error.reason or "not PEM, or with a password").replace("_", " ").lower()
+            raise ConfigError(
+                f"{self._named('cert')}, {self._named('key')}: {cert} and {self.key} cannot be used: {reason}: "
+                "a certificate and its own key, both PEM, are right"
+            ) from error
+
+    def _named(self, kind: str) -> str:
+        return (self.where or {}).get(kind, f"--docker.tls-{kind}")
+
+
+def endpoint_of(settings: Settings, environ: Mapping[str, str]) -> Endpoint:
+    """The engine that the settings name, or else the environment, or else the docker configuration; or ConfigError."""
+    tls = _tls(settings)
+    ways = list(_ways(settings))
+    if len(ways) > 1:
+        raise ConfigError(f"{', '.join(f'--{way}' for way in ways)}: they are {len(ways)} ways to an engine: give one")
+    if settings.docker_host is not None:
+        return Endpoint(address_of(settings.docker_host, "--docker.host", tls), "docker.host")
+    if settings.docker_context is not None:
+        return _of_context(settings.docker_context, "--docker.context", environ, tls)
+    if ways:
+        return Endpoint(_of_mode(settings, tls), ways[0])
+    return _as_docker_does(environ, tls)
+
+
+def address_of(url: str, where: str, tls: Tls | None = None) -> Address:
+    """The address that a URL as of DOCKER_HOST names, or ConfigError that begins with ``where`` it was."""
+    if url.startswith("unix://"):
+        return _plain(unix_address(url, where.removeprefix("--")), where, tls)
+    found = URL.fullmatch(url)
+    port = int(found["port"] or 0) if found else 0
+    if found is None or found["scheme"] not in ("tcp", "http", "https", "ssh") or not found["host"] or port > 65535:
+        raise ConfigError(
+            f"{where}: {url!r} is wrong: unix:///path, tcp://host:port, https://host:port or ssh://user@host is right"
+        )
+    if found["scheme"] == "ssh":
+        return _plain(_ssh(found, url, where, port), where, tls)
+    if found["user"] or (found["path"] or "/") != "/":
+        raise ConfigError(f"{where}: {url!r} is wrong: tcp://host:port, without a user or a path, is right")
+    if found["scheme"] == "https":
+        tls = tls or Tls()
+    return TcpAddress(found["host"].strip("[]"), port or (TLS_PORT if tls else PORT), tls.context() if tls else None)
+
+
+def _ssh(found: Any, url: str, where: str, port: int) -> SshAddress:
+    user, host = found["user"], found["host"].strip("[]")
+    if (user or host).startswith("-"):
+        raise ConfigError(f"{where}: {url!r} is wrong: a user or host that begins with - is none")
+    if user and ":" in user:
+        raise ConfigError(f"{where}: a password in it is of no use: ssh keys are right")
+    remote = found["path"] if (found["path"] or "/") != "/" else REMOTE_SOCKET
+    return SshAddress(f"{user}@{host}" if user else host, port or None, remote)
+
+
+def _plain(address: Address, where: str, tls: Tls | None) -> Address:
+    if tls is not None:
+        raise ConfigError(f"--docker.tls: {address} ({where}) has no TLS: tcp://host:2376 is right")
+    return address
+
+
+def _ways(settings: Settings) -> Iterator[str]:
+    """The settings by which an engine was named; ``mode`` and what belongs to it are one."""
+    for name, value in (("docker.host", settings.docker_host), ("docker.context", settings.docker_context)):
+        if value is not None:
+            yield name
+    if settings.mode is not None:
+        yield "mode"
+    else:
+        for name, value in (("socket.path", settings.socket_path), ("http.address", settings.http_address)):
+            if value is not None:
+                yield name
+
+
+def _of_mode(settings: Settings, tls: Tls | None) -> Address:
+    if settings.mode == "http" or (settings.mode is None and settings.http_address is not None):
+        address = HTTP if settings.http_address is None else settings.http_address
+        return tcp_address(address, "http.address", tls.context() if tls else None)
+    path = SOCKET if settings.socket_path is None else settings.socket_path
+    return _plain(unix_address(path, "socket.path"), "--socket.path", tls)
+
+
+def _tls(settings: Settings) -> Tls | None:
+    ca, cert, key = settings.docker_tls_ca, settings.docker_tls_cert, settings.docker_tls_key
+    if settings.docker_tls or ca or cert or key:
+        return Tls(ca, cert, key, settings.docker_tls_verify)
+    return None
+
+
+# As the docker command does
+
+
+def _as_docker_does(environ: Mapping[str, str], tls: Tls | None) -> Endpoint:
+    if url := environ.get("DOCKER_HOST"):
+        if not url.startswith(("unix://", "ssh://")):
+            tls = tls or _tls_of_environment(environ)
+        return Endpoint(address_of(url, "DOCKER_HOST", tls), "DOCKER_HOST")
+    if name := environ.get("DOCKER_CONTEXT"):
+        return _of_context(name, "DOCKER_CONTEXT", environ, tls)
+    if name := _current_context(environ):
+        return _of_context(name, "the current docker context", environ, tls)
+    return Endpoint(_plain(UnixAddress(SOCKET), "the usual socket", tls))
+
+
+def _folder(environ: Mapping[str, str]) -> Path:
+    """Where the docker command has its configuration."""
+    return Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or "/") / ".docker")
+
+
+def _tls_of_environment(environ: Mapping[str, str]) -> Tls | None:
+    """As the docker command's library: DOCKER_CERT_PATH, or DOCKER_TLS_VERIFY alone, which makes it ~/.docker."""
+    path, verify = environ.get("DOCKER_CERT_PATH"), environ.get("DOCKER_TLS_VERIFY")
+    if not path and not verify:
+        return None
+    folder = Path(path) if path else _folder(environ)
+    files = {kind: str(folder / f"{kind}.pem") for kind in ("ca", "cert", "key")}
+    if not path:
+        # Without one, all that has to be there is the authority: not every engine wants a certificate of ours.
+        files = {kind: file for kind, file in files.items() if kind == "ca" or Path(file).exists()}
+    told = dict.fromkeys(("ca", "cert", "key"), "DOCKER_CERT_PATH" if path else "DOCKER_TLS_VERIFY")
+    return Tls(files.get("ca"), files.get("cert"), files.get("key"), where=told)
+
+
+def _current_context(environ: Mapping[str, str]) -> str:
+    """The current context's name; looked up without loading what reads a context, for most machines have none."""
+    try:
+        found = json.loads((_folder(environ) / "config.json").read_bytes()).get("currentContext", "")
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return found if isinstance(found, str) else ""
+
+
+def _of_context(name: str, where: str, environ: Mapping[str, str], tls: Tls | None) -> Endpoint:
+    origin = f"{where} {name}"
+    if name == "default":
+        return Endpoint(_plain(UnixAddress(SOCKET), where, tls), origin)
+    contexts = _contexts(_folder(environ))
+    if name not in contexts:
+        raise ConfigError(
+            f"{where}: there is no docker context {name!r}: there are {', '.join(['default', *sorted(contexts)])}"
+        )
+    file, said = contexts[name]
+    url = said.get("Host") or f"unix://{SOCKET}"
+    if not isinstance(url, str):
+        raise ConfigError(f"{where}: {file}: its Host is no text: {url!r}")
+    if not url.startswith(("unix://", "ssh://")):
+        tls = tls or _tls_of_context(file, not said.get("SkipTLSVerify", False), origin)
+    return Endpoint(address_of(url, origin, tls), origin)
+
+
+def _contexts(folder: Path) -> dict[str, tuple[Path, Mapping[str, Any]]]:
+    """The docker contexts: the file of each, and what it says of its engine. One that cannot be read is none.
+
+    Not by docker-py: where there is no config.json it looks in the working directory, it takes an engine with only an
+    authority for one without TLS, and it takes the local engine for a context that does not exist.
+    """
+    found = {}
+    for file in sorted((folder / "contexts" / "meta").glob("*/meta.json")):
+        try:
+            said = json.loads(file.read_bytes())
+            found[str(said["Name"])] = (file, said["Endpoints"]["docker"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _tls_of_context(file: Path, verify: bool, origin: str) -> Tls | None:
+    """The certificates of the context with this file: they are in a folder of the same name."""
+    folder = file.parents[2] / "tls" / file.parent.name / "docker"
+    files = {kind: str(folder / f"{kind}.pem") for kind in ("ca", "cert", "key") if (folder / f"{kind}.pem").exists()}
+    told = dict.fromkeys(("ca", "cert", "key"), origin)
+    return Tls(files.get("ca"), files.get("cert"), files.get("key"), verify, told) if files else None
+
+
+def _check_readable(path: str | None, where: str) -> None:
+    if path is not None:
+        try:
+            Path(path).read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{where}: {path} cannot be read: {error.strerror}") from error

@@ -12,26 +12,31 @@ from pathlib import Path
 
 from statspout.errors import StatspoutError
 from statspout.logs import counted
-from statspout.sources.engine.address import unix_address
+from statspout.settings import Settings
 from statspout.sources.engine.client import EngineClient
+from statspout.sources.engine.endpoint import Endpoint, endpoint_of
 
-SOCKET = "/var/run/docker.sock"
-FLAGS = ("--demo", "--mode", "--socket.path", "--http.address", "--help", "--version")
-VARIABLES = ("STATSPOUT_DEMO", "STATSPOUT_MODE", "STATSPOUT_SOCKET_PATH", "STATSPOUT_HTTP_ADDRESS")
+FLAGS = ("--demo", "--config", "--mode", "--socket.", "--http.", "--docker.", "--help", "--version")
+OURS = ("DEMO", "CONFIG", "MODE", "SOCKET_", "HTTP_", "DOCKER_")
+VARIABLES = (*(f"STATSPOUT_{name}" for name in OURS), "DOCKER_HOST", "DOCKER_CONTEXT")
+"""Beginnings of the names that choose an engine."""
 
 
-async def running(path: str) -> int:
-    """How many containers the engine at the socket ``path`` runs; StatspoutError when it does not answer."""
-    client = EngineClient(unix_address(path, "socket.path"))
-    await client.negotiate()
-    return len(await client.list_running())
+async def running(endpoint: Endpoint) -> int:
+    """How many containers the engine there runs; StatspoutError when it does not answer."""
+    client = EngineClient(endpoint.address)
+    try:
+        await client.negotiate()
+        return len(await client.list_running())
+    finally:
+        client.close()
 
 
 def chosen(arguments: list[str]) -> bool:
     """Whether the user has said which engine to use, or wants something else than a run."""
     flags = tuple(f"-{flag}" if flag.startswith("-") and not flag.startswith("--") else flag for flag in arguments)
     return (
-        any(variable in os.environ for variable in VARIABLES)
+        any(variable.startswith(VARIABLES) for variable, value in os.environ.items() if value)
         or any(flag.startswith(FLAGS) for flag in flags)
         or any(not flag.startswith("-") for flag in flags[:1])
     )
@@ -40,8 +45,9 @@ def chosen(arguments: list[str]) -> bool:
 def demo_or_not() -> list[str]:
     """The argument that makes it a demo, if it has to be one; prints why."""
     try:
-        count = asyncio.run(running(SOCKET))
-        why = f"the engine at {SOCKET} has {counted(count, 'running container')}"
+        endpoint = endpoint_of(Settings(), os.environ)
+        count = asyncio.run(running(endpoint))
+        why = f"the engine at {endpoint} has {counted(count, 'running container')}"
     except StatspoutError as error:
         count, why = 0, f"no engine answers: {error}"
     print(f"make run: {why}: {'watching' if count else 'showing a simulated engine (--demo)'}", file=sys.stderr)

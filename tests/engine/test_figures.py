@@ -9,14 +9,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.daemon import Daemon
 from support.dockerd import program
 from support.engine import Engine
+from support.kernel import cgroup, counter, cpu_seconds, seconds_of
 
 MIB = 1024 * 1024
 WINDOW = 10.0
@@ -82,27 +81,6 @@ def window(fleet: Engine, daemon: Daemon) -> Window:
     return Window(began, ended, seconds, after - before, docker)
 
 
-def cgroup(pid: int, controller: str) -> tuple[Path, int]:
-    """Where the kernel keeps the figures of this process's container, and the version of that interface."""
-    rows = [line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
-    for _, controllers, path in rows:
-        if controller in controllers.split(","):
-            return Path(f"/sys/fs/cgroup/{controller}{path}"), 1
-    return Path("/sys/fs/cgroup" + next(path for number, _, path in rows if number == "0")), 2
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time of the container with this process."""
-    folder, version = cgroup(pid, "cpuacct")
-    if version == 1:
-        return int((folder / "cpuacct.usage").read_text()) / 1e9
-    return counter(folder / "cpu.stat", "usage_usec") / 1e6
-
-
-def counter(file: Path, name: str) -> int:
-    return next(int(line.split()[1]) for line in file.read_text().splitlines() if line.startswith(f"{name} "))
-
-
 def docker_stats(engine: Engine) -> dict[str, dict[str, str]]:
     """What the docker command says now, by container name."""
     docker = program("docker") or "docker"
@@ -117,10 +95,6 @@ def in_bytes(text: str) -> float:
     found = re.fullmatch(r"([\d.]+)([A-Za-z]+)", text.strip())
     assert found is not None, text
     return float(found[1]) * UNITS[found[2]]
-
-
-def seconds_of(sample: dict[str, Any]) -> float:
-    return datetime.fromisoformat(sample["@timestamp"][:26] + "+00:00").timestamp()
 
 
 def inside(window: Window, daemon: Daemon, name: str) -> list[dict[str, Any]]:

@@ -30,7 +30,8 @@ class ImageError(Exception):
 
 def has_image(client: Any, tag: str) -> bool:
     """True when the engine holds an image of that name."""
-    return tag in (name for image in client.images.list() for name in image.tags)
+    # Podman writes the registry's name before it.
+    return tag in (name.removeprefix("docker.io/library/") for image in client.images.list() for name in image.tags)
 
 
 def ensure_busybox(client: Any) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from support.replies import Handler, replying
 
 from statspout import BadAnswer, EngineDown, SourceError, Timeout
 from statspout.sources.engine.address import TcpAddress, UnixAddress
 from statspout.sources.engine.http import Answer, Pool, error_message
 
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 REQUEST = b"GET /x HTTP/1.1\r\nHost: docker\r\n\r\n"
 
 
@@ -30,25 +29,6 @@ def ask(tmp_path: Path, handler: Handler, times: int = 1, deadline: float = 1.0)
                 pool.close()
 
     return asyncio.run(main())
-
-
-def replying(*replies: bytes, close: bool = True) -> Handler:
-    """A server whose every connection answers with ``replies``, one a request, and then closes."""
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            for reply in replies:
-                await reader.readuntil(b"\r\n\r\n")
-                writer.write(reply)
-                await writer.drain()
-            if not close:
-                await reader.read()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    return handle
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "scripts/run.py"))
 
 
 def look(monkeypatch: pytest.MonkeyPatch, path: str) -> list[str]:
-    monkeypatch.setitem(SCRIPT["demo_or_not"].__globals__, "SOCKET", path)
+    monkeypatch.setattr("statspout.sources.engine.endpoint.SOCKET", path)
+    monkeypatch.setenv("HOME", "/nowhere")
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
     arguments: list[str] = SCRIPT["demo_or_not"]()
     return arguments
 
@@ -47,13 +51,18 @@ def test_no_engine_makes_it_a_demo_and_the_reason_is_said(monkeypatch: pytest.Mo
         (["check"], {}, True),
         (["--demo"], {}, True),
         ([], {"STATSPOUT_MODE": "http"}, True),
+        (["--docker.context=far"], {}, True),
+        ([], {"STATSPOUT_DOCKER_HOST": "tcp://a"}, True),
+        ([], {"DOCKER_HOST": "tcp://a"}, True),
+        ([], {"DOCKER_HOST": ""}, False),
+        ([], {"STATSPOUT_CONFIG": "statspout.toml"}, True),
     ],
 )
 def test_who_says_which_engine_gets_it(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], environ: dict[str, str], chosen: bool
 ) -> None:
-    for name in SCRIPT["VARIABLES"]:
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith(SCRIPT["VARIABLES"])]:
+        monkeypatch.delenv(name)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     assert SCRIPT["chosen"](arguments) == chosen

@@ -160,14 +160,14 @@ class EngineCollector:
         asked = loop.time()
         body = await self._client.stats(poller.request, self._deadline(poller))
         self._gate.answered(loop.time() - asked)
-        podman = self._client.engine.podman
+        engine = self._client.engine
         # To Podman, nothing at all is the answer about a container that does not run.
-        answer = read_stats(body) if body or not podman else None
+        answer = read_stats(body) if body or not engine.podman else None
         if answer is None:
             self._telemetry.errors["not_running"] += 1
             return None
-        if podman:
-            answer = corrected(*answer, poller.target.network_mode)
+        if engine.podman:
+            answer = corrected(*answer, poller.target.network_mode, engine.version)
         return self._sample(poller, *answer)
 
     def _sample(self, poller: _Poller, stats: Stats, reading: Reading) -> ContainerSample | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+
 import msgspec
 
 from statspout.sample import Interface
@@ -10,9 +13,12 @@ from statspout.sources.engine.decode import Reading, Stats, cpus_of
 _ONE_FOR_ALL = "network"
 """The interface under which Podman 4 gives the sum of all; bytes are all that it counts there."""
 
+_MENDED = (4, 4)
+"""The first version in which received and sent are not each other there (its pull request 16628)."""
 
-def corrected(stats: Stats, reading: Reading, network_mode: str | None) -> tuple[Stats, Reading]:
-    """The statistics and the reading without what Podman does not know, or knows as something else.
+
+def corrected(stats: Stats, reading: Reading, network_mode: str | None, version: str) -> tuple[Stats, Reading]:
+    """The statistics and the reading without what Podman of this version does not know, or knows as something else.
 
     Its ``system_cpu_usage`` is that of a cgroup, not of the host: a percentage is measured against wall clock times
     CPUs, so that 100 is one core. Throttling is always 0, and so are the packets of version 4; with the host's network,
@@ -20,15 +26,23 @@ def corrected(stats: Stats, reading: Reading, network_mode: str | None) -> tuple
     """
     cpus = cpus_of(stats.cpu_stats)
     stats.cpu_stats.throttling_data = None
-    stats.networks = _networks(stats.networks, network_mode)
+    stats.networks = None if network_mode in ("host", "none") else _networks(stats.networks, version)
     system = None if cpus is None else reading.time_ns * cpus
     return stats, msgspec.structs.replace(reading, system=system)
 
 
-def _networks(networks: dict[str, Interface] | None, mode: str | None) -> dict[str, Interface] | None:
-    if networks is None or mode in ("host", "none"):
+def _networks(networks: dict[str, Interface] | None, version: str) -> dict[str, Interface] | None:
+    if not networks or _ONE_FOR_ALL not in networks:
+        return networks
+    numbers, total = _numbers(version), networks[_ONE_FOR_ALL]
+    if numbers is None:
         return None
-    return {
-        name: Interface(rx_bytes=one.rx_bytes, tx_bytes=one.tx_bytes) if name == _ONE_FOR_ALL else one
-        for name, one in networks.items()
-    }
+    rx, tx = (total.rx_bytes, total.tx_bytes) if numbers >= _MENDED else (total.tx_bytes, total.rx_bytes)
+    return {**networks, _ONE_FOR_ALL: Interface(rx_bytes=rx, tx_bytes=tx)}
+
+
+@lru_cache
+def _numbers(version: str) -> tuple[int, int] | None:
+    """Major and minor; None for what is no version, as where a proxy forbids to ask."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2])) if found else None

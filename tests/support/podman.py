@@ -1,0 +1,75 @@
+"""A real Podman service of the tests' own, in a network namespace of its own; `close()` leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+from support.dockerd import program, unmount_below
+
+# Podman raises limits to what a container may have at most, which not every machine allows.
+_CONF = """
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+"""
+
+
+class Podman:
+    """Answers at `socket` with Docker's API."""
+
+    def __init__(self) -> None:
+        missing = [name for name in ("podman", "conmon", "unshare", "iptables") if program(name) is None]
+        if missing or os.geteuid() != 0:
+            why = f"{', '.join(missing)} not found" if missing else "not root"
+            pytest.skip(f"needs Podman ({why}): run scripts/setup-engine as root on Debian")
+        self.work = Path(tempfile.mkdtemp(prefix="statspout-podman-"))
+        self.socket = self.work / "podman.sock"
+        (self.work / "containers.conf").write_text(_CONF)
+
+    def __enter__(self) -> Self:
+        with (self.work / "log").open("wb") as log:
+            # Bridges and firewall rules are made in there, and go with it.
+            self._process = subprocess.Popen(
+                ["unshare", "--net", *self._podman("system", "service", "--time=0", f"unix://{self.socket}")],
+                env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        deadline = time.monotonic() + 20
+        while not self._answers():
+            assert self._process.poll() is None, (self.work / "log").read_text()
+            assert time.monotonic() < deadline, (self.work / "log").read_text()
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        subprocess.run(
+            self._podman("rm", "--all", "--force", "--time=0"), env=self._environment, capture_output=True, check=False
+        )
+        self._process.kill()
+        self._process.wait()
+        unmount_below(self.work)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {"CONTAINERS_CONF": str(self.work / "containers.conf")}
+
+    def _podman(self, *arguments: str) -> list[str]:
+        places = [f"--root={self.work}/root", f"--runroot={self.work}/run", "--cgroup-manager=cgroupfs"]
+        return [program("podman") or "podman", *places, *arguments]
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(2)
+            connection.connect(str(self.socket))
+            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: d\r\n\r\n")
+            return b" 200 " in connection.recv(64)
+        return False

@@ -75,13 +75,15 @@ def test_cpu_is_measured_against_wall_clock_and_is_null_at_first(run: Any, daemo
 def test_memory_and_processes_are_the_kernels(run: Any, daemon: Daemon) -> None:
     keep = ["sh", "-c", "sleep 1000 & head -c 30m /dev/zero >/m/x; sleep 1000"]
     pid = pid_of(run("keeper", keep, tmpfs={"/m": ""}, mem_limit="128m", network_mode="none"))
-    daemon.eventually(lambda: daemon.stats().get("keeper", {}).get("mem_usage", 0) > 30 * 2**20)
+    pids = cgroup(pid, "pids")[0] / "pids.current"
+    # Two sleep on; what writes has ended.
+    daemon.eventually(lambda: (shown := daemon.stats().get("keeper")) and shown["pids"] == int(pids.read_text()) == 2)
     shown = daemon.stats()["keeper"]
+    assert shown["mem_usage"] > 30 * 2**20
     folder, version = cgroup(pid, "memory")
     usage = int((folder / ("memory.usage_in_bytes" if version == 1 else "memory.current")).read_text())
     assert shown["mem_usage_raw"] == pytest.approx(usage, rel=0.05)
     assert shown["mem_limit"] == 128 * 2**20
-    assert shown["pids"] == int((cgroup(pid, "pids")[0] / "pids.current").read_text())
 
 
 def test_network_bytes_are_the_containers_own_and_what_podman_does_not_count_is_null(run: Any, daemon: Daemon) -> None:

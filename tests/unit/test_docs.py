@@ -47,6 +47,16 @@ def test_every_flag_in_the_text_exists(page: Path, capsys: pytest.CaptureFixture
     assert used <= known
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_variable_in_the_text_exists(page: Path) -> None:
+    plugins = [f"{ROOT / 'examples'}/{name}" for name in ("graphite.py:Graphite", "custom_main.py:Shout")]
+    groups = repository_settings(load(plugins)).values()
+    known = {s.env for s in [*settings_of(Settings), *chain.from_iterable(groups)]}
+    # Those of the secret that the pages imagine, and of the rule by which they are made.
+    known |= {"STATSPOUT_GRAPHITE_TOKEN", "STATSPOUT_GRAPHITE_TOKEN_FILE", "STATSPOUT_A_B"}
+    assert set(re.findall(r"\bSTATSPOUT_[A-Z_]+\b", page.read_text())) <= known
+
+
 def test_every_setting_is_documented_with_its_flag_its_variable_and_its_key() -> None:
     text = (ROOT / "docs/configuration.md").read_text()
     settings = [*settings_of(Settings), *chain.from_iterable(repository_settings(load()).values())]

@@ -24,7 +24,7 @@ FOUND = [panel for panel in PANELS if not panel.keys() & {"missing", "needs"}]
 VARIABLES = {"$host": ".+", "$container": ".+", "$node_id": ".+", "$interval": "1m"}
 JOBS = {"own": "own", "cadvisor": "cadvisor", "legacy": "legacy"}
 
-SWARM = {
+LABELS = {
     "com.docker.swarm.node.id": "n1",
     "com.docker.swarm.service.name": "shop_web",
     "com.docker.compose.project": "shop",
@@ -32,8 +32,6 @@ SWARM = {
     "example.team": "red",
     "example.tier": "front",
 }
-# Prometheus must not need the page in one packet.
-BIG = {f"example.big{number}": "x" * 200 for number in range(8)}
 BUSY = "while :; do :; done"
 FETCH = "while :; do wget -q -O /dev/null http://{}/x; sleep 0.1; done"
 DISK = "dd if=/dev/zero of=/v/x bs=64k count=4 oflag=direct; dd if=/v/x of=/dev/null bs=64k iflag=direct"
@@ -44,7 +42,7 @@ WRITE = f"while :; do {DISK}; sleep 0.3; done"
 def fleet(shared_engine: Engine) -> Iterator[Engine]:
     """Containers under some load of each kind."""
     run = shared_engine.run
-    run("burner", ["sh", "-c", BUSY], nano_cpus=100_000_000, mem_limit="64m", labels=SWARM | BIG)
+    run("burner", ["sh", "-c", BUSY], nano_cpus=100_000_000, mem_limit="64m", labels=LABELS)
     server = run("server", ["sh", "-c", "head -c 100k /dev/zero >/tmp/x; exec httpd -f -h /tmp"])
     server.reload()
     address = next(iter(server.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]

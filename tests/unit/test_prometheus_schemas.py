@@ -124,7 +124,8 @@ def test_cadvisor_has_its_names_and_units() -> None:
     one = sample(
         time_ns=2 * 10**9, started_at=10**9, cpu_seconds_total=3.5, mem_usage=4, mem_usage_raw=5, mem_cache=6,
         mem_rss=7, mem_limit=8, blkio_read_bytes=9, blkio_write_bytes=10, blkio_read_ops=11, blkio_write_ops=12,
-        pids=13, pids_limit=14, cpu_periods_total=15, throttled_periods_total=16, throttled_seconds_total=0.17, online_cpus=18,
+        pids=13, pids_limit=14, cpu_periods_total=15, throttled_periods_total=16, throttled_seconds_total=0.17,
+        online_cpus=18,
     )  # fmt: skip
     found = values([one], schema="cadvisor")
     assert {name: value for name, value in found.items() if "_network_" not in name} == {

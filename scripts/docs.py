@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 from statspout.catalogue import ENTRIES
 from statspout.config import repository_settings
 from statspout.options import Setting, is_list, settings_of, type_name
 from statspout.registry import load
+from statspout.repositories.prometheus_schemas import SCHEMAS
 from statspout.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,6 +53,28 @@ def metrics_table() -> str:
     return "\n".join(rows)
 
 
+def schema_table(name: str) -> str:
+    """Every metric of a schema of the Prometheus page, and the field it comes from."""
+    rows = ["| metric | kind | field | more labels |", "|---|---|---|---|"]
+    for table in SCHEMAS[name].tables:
+        for metric in table.metrics:
+            field = metric.field.rpartition(".")[2]
+            rows.append(f"| `{metric.name}` | {metric.kind} | `{field}` | {table.extra} |")
+    return "\n".join(rows)
+
+
+def dashboards_table() -> str:
+    """What each panel of a published dashboard for cAdvisor finds."""
+    rows = ["| dashboard | panel | query | data |", "|---|---|---|---|"]
+    for board in tomllib.loads((ROOT / "docs/cadvisor-dashboards.toml").read_text())["dashboard"]:
+        for panel in board["panels"]:
+            where = "yes, where the engine counts block I/O" if "needs" in panel else "yes"
+            found = f"no: {panel['missing']}" if "missing" in panel else where
+            query = panel["query"].replace("|", r"\|")
+            rows.append(f"| {board['name']} | {panel['title']} | `{query}` | {found} |")
+    return "\n".join(rows)
+
+
 PARTS = {
     "README.md": {"repositories": repositories_table, "example": lambda: example("graphite.py")},
     "docs/configuration.md": {"settings": settings_table},
@@ -59,6 +83,11 @@ PARTS = {
         "embed": lambda: example("embed.py"),
     },
     "docs/metrics.md": {"metrics": metrics_table},
+    "docs/prometheus.md": {
+        "cadvisor": lambda: schema_table("cadvisor"),
+        "legacy": lambda: schema_table("legacy"),
+        "dashboards": dashboards_table,
+    },
 }
 
 

@@ -59,6 +59,13 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("cpu_seconds_total", "counter", "seconds", "cpu_usage_seconds_total", "CPU time used since the start."),
     Entry("online_cpus", "gauge", "cpus", "online_cpus", "CPUs that the container could run on."),
     Entry(
+        "cpu_periods_total",
+        "counter",
+        "periods",
+        "cpu_periods_total",
+        "Scheduler periods in which the container ran under a CPU limit; 0 without one.",
+    ),
+    Entry(
         "throttled_periods_total",
         "counter",
         "periods",
@@ -81,6 +88,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry("mem_usage_raw", "gauge", "bytes", "memory_usage_raw_bytes", "Memory in use with all of the file cache."),
     Entry("mem_cache", "gauge", "bytes", "memory_cache_bytes", "File cache that is charged to the container."),
+    Entry("mem_rss", "gauge", "bytes", "memory_rss_bytes", "Anonymous memory: what belongs to no file."),
     Entry(
         "mem_limit",
         "gauge",

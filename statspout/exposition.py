@@ -1,19 +1,46 @@
-"""The Prometheus text format 0.0.4.
+"""The formats that Prometheus scrapes: text 0.0.4 and OpenMetrics 1.0.
 
 Our own, because a renderer that caches label strings costs a twentieth of prometheus-client's; ``bench/exposition.py``
-compares them. Families and samples are written in the order given.
+compares them. Families and samples are written in the order given. The two formats differ in what is said before a
+family's series and at the end of the page; the series are the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from statspout.catalogue import Kind
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+FamilyKind = Kind | Literal["info"]
+"""What a family is; ``info`` is a constant 1 whose labels tell something, a gauge in the text format."""
 
-_IN_HELP = str.maketrans({"\\": r"\\", "\n": r"\n"})
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format, by the media type and version that a server asks for."""
+
+    media_type: str
+    version: str
+
+    @property
+    def content_type(self) -> str:
+        """What the Content-Type header of a page says."""
+        return f"{self.media_type}; version={self.version}; charset=utf-8"
+
+
+TEXT = Format("text/plain", "0.0.4")
+OPENMETRICS = Format("application/openmetrics-text", "1.0.0")
+FORMATS = (TEXT, OPENMETRICS)
+
+_SUFFIXES = {"counter": "_total", "info": "_info"}
+_UNITS = ("seconds", "bytes", "ratio")
+
+_IN_HELP = {
+    TEXT: str.maketrans({"\\": r"\\", "\n": r"\n"}),
+    OPENMETRICS: str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""}),
+}
 _IN_LABEL = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
@@ -25,32 +52,47 @@ class Family:
     """
 
     name: str
-    kind: Kind
+    kind: FamilyKind
     help: str
     samples: Sequence[tuple[Mapping[str, str], float | None]]
 
 
-def render(families: Iterable[Family]) -> bytes:
-    """The page that a server scrapes. ValueError for a counter whose name does not end in ``_total``."""
+def render(families: Iterable[Family], format: Format = TEXT) -> bytes:  # noqa: A002 - what it is
+    """The page that a server scrapes. ValueError as for :func:`head`."""
     lines = []
     for family in families:
-        lines.append(head(family.name, family.kind, family.help))
+        lines.append(head(family.name, family.kind, family.help, format))
         labels = [label_string(labels) for labels, _ in family.samples]
         lines += series(family.name, labels, [value for _, value in family.samples])
-    return encode(lines)
+    return encode(lines, format)
 
 
-def head(name: str, kind: Kind, help: str) -> str:  # noqa: A002 - the format's word
-    """The two lines that come once, before a family's series. ValueError as for :func:`render`."""
-    if (kind == "counter") != name.endswith("_total"):
-        raise ValueError(f"{name} is a {kind}: counters, and nothing else, end in _total")
-    return f"# HELP {name} {help.translate(_IN_HELP)}\n# TYPE {name} {kind}\n"
+def head(name: str, kind: FamilyKind, help: str, format: Format = TEXT) -> str:  # noqa: A002 - the formats' words
+    """The lines that come once, before a family's series; ``name`` is that of the series.
+
+    ValueError for a counter whose name does not end in ``_total``, an info that does not end in ``_info``, and a gauge
+    that ends in ``_total``.
+    """
+    suffix = _SUFFIXES.get(kind, "")
+    if not name.endswith(suffix) or (kind == "gauge" and name.endswith("_total")):
+        raise ValueError(f"{name} is a {kind}: counters, and nothing else, end in _total, and infos in _info")
+    text = help.translate(_IN_HELP[format])
+    if format is TEXT:
+        return f"# HELP {name} {text}\n# TYPE {name} {'gauge' if kind == 'info' else kind}\n"
+    family = name.removesuffix(suffix)
+    unit = next((f"# UNIT {family} {unit}\n" for unit in _UNITS if family.endswith(f"_{unit}")), "")
+    return f"# TYPE {family} {kind}\n{unit}# HELP {family} {text}\n"
 
 
 def label_string(labels: Mapping[str, str]) -> str:
     """``{a="x",b="y"}``, escaped; a label with an empty value is left out, which is the same to Prometheus."""
     pairs = ",".join([f'{name}="{_escaped(value)}"' for name, value in labels.items() if value])
     return f"{{{pairs}}}" if pairs else ""
+
+
+def with_label(labels: str, name: str, value: str) -> str:
+    """The label string ``labels`` with one label more at its end."""
+    return f'{labels[:-1] + "," if labels else "{"}{name}="{_escaped(value)}"}}' if value else labels
 
 
 def series(name: str, labels: Iterable[str], values: Iterable[float | None], scale: float = 1) -> list[str]:
@@ -66,9 +108,10 @@ def series(name: str, labels: Iterable[str], values: Iterable[float | None], sca
     ]
 
 
-def encode(lines: Iterable[str]) -> bytes:
-    """The lines as bytes. What UTF-8 cannot carry becomes ``?``, so that one odd name does not cost the page."""
-    return "".join(lines).encode("utf-8", "replace")
+def encode(lines: Iterable[str], format: Format = TEXT) -> bytes:  # noqa: A002 - what it is
+    """The page of these lines. What UTF-8 cannot carry becomes ``?``, so that one odd name does not cost the page."""
+    end = b"# EOF\n" if format is OPENMETRICS else b""
+    return "".join(lines).encode("utf-8", "replace") + end
 
 
 def _escaped(value: str) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from statspout import __version__
 from statspout.delivery.books import REASONS
-from statspout.exposition import CONTENT_TYPE, Family, render
+from statspout.exposition import Family, FamilyKind, render
 from statspout.latest import STALE_AFTER
 from statspout.router import Route
+from statspout.scrape import answer
 from statspout.sources.filters import REASONS as FILTER_REASONS
 from statspout.telemetry import KINDS, Telemetry
 
@@ -32,7 +33,7 @@ class Health:
 
     def routes(self) -> Sequence[BaseRoute]:
         """The Starlette routes."""
-        from starlette.responses import JSONResponse, Response
+        from starlette.responses import JSONResponse
         from starlette.routing import Route as HttpRoute
 
         async def healthz(request: Request) -> Response:  # noqa: ARG001 - Starlette hands it over
@@ -42,8 +43,8 @@ class Health:
             state = self.readiness()
             return JSONResponse(state, 200 if state["ready"] else 503)
 
-        async def metrics(request: Request) -> Response:  # noqa: ARG001 - Starlette hands it over
-            return Response(render(self.families()), media_type=CONTENT_TYPE)
+        async def metrics(request: Request) -> Response:
+            return await answer(request, lambda chosen: render(self.families(), chosen))
 
         return [HttpRoute("/healthz", healthz), HttpRoute("/readyz", readyz), HttpRoute("/metrics", metrics)]
 
@@ -132,7 +133,7 @@ class Health:
         yield _single("process_resident_memory_bytes", "gauge", "Resident memory of statspout.", resident_memory())
         started = time.time() - self._uptime()
         yield _single("process_start_time_seconds", "gauge", "When statspout started, since the epoch.", started)
-        yield Family("statspout_build_info", "gauge", "The version; always 1.", [({"version": __version__}, 1)])
+        yield Family("statspout_build_info", "info", "The version; always 1.", [({"version": __version__}, 1)])
 
     def _uptime(self) -> float:
         return time.monotonic() - self._telemetry.started
@@ -143,5 +144,5 @@ def resident_memory() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def _single(name: str, kind: Any, help_: str, value: float) -> Family:
+def _single(name: str, kind: FamilyKind, help_: str, value: float) -> Family:
     return Family(name, kind, help_, [({}, value)])

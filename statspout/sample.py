@@ -93,12 +93,14 @@ class ContainerSample(msgspec.Struct, frozen=True, kw_only=True):
     cpu_percent: float | None = None
     cpu_seconds_total: float | None = None
     online_cpus: int | None = None
+    cpu_periods_total: int | None = None
     throttled_periods_total: int | None = None
     throttled_seconds_total: float | None = None
 
     mem_usage: int | None = None
     mem_usage_raw: int | None = None
     mem_cache: int | None = None
+    mem_rss: int | None = None
     mem_limit: int | None = None
     mem_percent: float | None = None
 

@@ -138,12 +138,22 @@ def test_an_idle_container_uses_next_to_no_cpu(window: Window, daemon: Daemon) -
     assert max(sample["cpu_percent"] for sample in inside(window, daemon, "idler")) < 1
 
 
-def test_throttled_periods_are_the_kernels(fleet: Engine, daemon: Daemon) -> None:
+@pytest.mark.parametrize(
+    ("field", "name"), [("cpu_periods_total", "nr_periods"), ("throttled_periods_total", "nr_throttled")]
+)
+def test_scheduler_periods_are_the_kernels(field: str, name: str, fleet: Engine, daemon: Daemon) -> None:
     folder, _ = cgroup(fleet.client.containers.get("burner").attrs["State"]["Pid"], "cpu")
-    before = counter(folder / "cpu.stat", "nr_throttled")
+    before = counter(folder / "cpu.stat", name)
     [shown] = new_samples(daemon, "burner")
-    assert 0 < before <= shown["throttled_periods_total"] <= counter(folder / "cpu.stat", "nr_throttled")
+    assert 0 < before <= shown[field] <= counter(folder / "cpu.stat", name)
     assert shown["throttled_seconds_total"] > 0
+
+
+def test_anonymous_memory_is_the_kernels(fleet: Engine, daemon: Daemon) -> None:
+    folder, version = cgroup(fleet.client.containers.get("idler").attrs["State"]["Pid"], "memory")
+    kernel = counter(folder / "memory.stat", "total_rss" if version == 1 else "anon")
+    [shown] = new_samples(daemon, "idler")
+    assert shown["mem_rss"] == kernel > 0
 
 
 def test_the_first_sample_of_each_container_has_no_cpu_percent(daemon: Daemon) -> None:

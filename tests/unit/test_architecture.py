@@ -21,7 +21,8 @@ LAYERS = [
     ["sample"],
     ["options"],
     ["values"],
-    ["latest", "shapes", "exposition"],
+    ["latest", "shapes", "exposition", "labels"],
+    ["scrape"],
     ["repository", "source"],
     ["registry", "settings", "notes", "flags", "configfile"],
     ["config"],
@@ -77,15 +78,22 @@ def test_imports_point_one_way() -> None:
 
 
 def test_repositories_use_the_public_door_only() -> None:
-    public = {"statspout.shapes", "statspout.exposition", "statspout.catalogue"}
+    # Labels and scrapes: the same settings and formats in every repository that has tags, or is scraped.
+    public = {"statspout.shapes", "statspout.exposition", "statspout.catalogue", "statspout.labels", "statspout.scrape"}
     wrong = [
         f"{path.name} imports {imported}"
         for part, path in modules()
         if part == "repositories"
         for imported in imports(path)
-        if imported not in public
+        if imported not in public and not imported.startswith(_own_modules(path))
     ]
     assert not wrong
+
+
+def _own_modules(path: Path) -> str:
+    """What the modules that a repository keeps beside it begin with: its name and an underscore."""
+    part = path.relative_to(PACKAGE / "repositories").parts[0].removesuffix(".py")
+    return f"statspout.repositories.{part.partition('_')[0]}_"
 
 
 @pytest.mark.parametrize(

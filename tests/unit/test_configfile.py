@@ -115,7 +115,10 @@ WRONG = {
     "unknown key in a table": ("[rest]\npahts = '/x'", "rest.pahts: there is no such setting: did you mean rest.path?"),
     "underscore": ("[graphite]\ntoken_file = 'x'", "graphite.token_file: there is no such setting: did you mean graph"),
     "unknown table": ("[grafite]\nbucket = 'x'", "did you mean the table [graphite]?"),
-    "unknown everything": ("[zzz]\nqqq = 1", "zzz.qqq: there is no such setting: there are the tables carbon, docker, filter"),
+    "unknown everything": (
+        "[zzz]\nqqq = 1",
+        "zzz.qqq: there is no such setting: there are the tables carbon, docker, filter",
+    ),
     "unlike every key": ("[rest]\nqqq = 1", "rest.qqq: there is no such setting: [rest] has address, path"),
     "a file of a file": ("config = 'x'", "config: there is no such setting"),
     "text for a number": ("interval = '3'", "interval: '3' is wrong: a number is right"),

@@ -41,8 +41,9 @@ def sample(body: bytes, before: Reading | None = None) -> ContainerSample:
 def test_the_first_sample_has_everything_but_a_cpu_percentage() -> None:
     first = sample(answer())
     assert (first.cpu_percent, first.cpu_seconds_total, first.online_cpus) == (None, 2.0, 2)
-    assert (first.throttled_periods_total, first.throttled_seconds_total) == (4, 0.5)
+    assert (first.cpu_periods_total, first.throttled_periods_total, first.throttled_seconds_total) == (9, 4, 0.5)
     assert (first.mem_usage, first.mem_usage_raw, first.mem_cache, first.mem_percent) == (800, 1000, 300, 20.0)
+    assert first.mem_rss == 500
     assert (first.rx_bytes, first.tx_bytes, first.pids, first.pids_limit) == (10, 20, 3, None)
     assert first.time_ns == 1_795_341_601_500_000_000
 
@@ -96,6 +97,29 @@ def test_memory_is_what_docker_stats_shows(memory: Any, used: int | None, cache:
 
 
 @pytest.mark.parametrize(
+    ("memory", "rss"),
+    [
+        ({"usage": 1000, "stats": {"rss": 1, "total_rss": 300}}, 300),
+        ({"usage": 1000, "stats": {"anon": 400}}, 400),
+        ({"usage": 1000, "stats": {"anon": 0}}, 0),
+        ({"usage": 1000, "stats": {"rss": 5}}, 5),
+        ({"usage": 1000, "stats": {}}, None),
+        ({"usage": 1000}, None),
+        ({"usage": 0, "stats": {"anon": 50}}, 50),
+        ({"usage": 0, "stats": {"total_rss": 0}}, None),
+    ],
+)
+def test_anonymous_memory_is_that_of_the_whole_container(memory: Any, rss: int | None) -> None:
+    assert sample(answer(memory_stats=memory)).mem_rss == rss
+
+
+def test_an_engine_without_throttling_has_no_periods() -> None:
+    body = json.loads(answer())
+    del body["cpu_stats"]["throttling_data"]
+    assert sample(json.dumps(body).encode()).cpu_periods_total is None
+
+
+@pytest.mark.parametrize(
     ("entries", "read", "write"),
     [
         (None, None, None),
@@ -133,8 +157,8 @@ def test_garbage_is_a_bad_answer(body: bytes) -> None:
 
 
 def test_zeros_for_the_cpu_are_unknown_not_zero() -> None:
-    got = sample(answer(cpu_stats={"cpu_usage": {"total_usage": 0}, "throttling_data": {"throttled_periods": 0}}))
-    assert (got.cpu_seconds_total, got.throttled_periods_total, got.online_cpus) == (None, None, None)
+    got = sample(answer(cpu_stats={"cpu_usage": {"total_usage": 0}, "throttling_data": {"periods": 0}}))
+    assert (got.cpu_seconds_total, got.cpu_periods_total, got.online_cpus) == (None, None, None)
 
 
 def test_a_counter_that_goes_back_is_a_restart() -> None:

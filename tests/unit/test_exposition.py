@@ -1,46 +1,92 @@
-"""The text format: what a server reads is what we meant."""
+"""Both formats: what a server reads is what we meant."""
 
 from __future__ import annotations
 
 import math
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
+from support.formats import PARSERS
 
-from statspout.exposition import Family, encode, head, label_string, render, series
+from statspout.exposition import (
+    OPENMETRICS,
+    TEXT,
+    Family,
+    Format,
+    encode,
+    head,
+    label_string,
+    render,
+    series,
+    with_label,
+)
 
 AWKWARD = ('say "hi"', "two\nlines", "back\\slash", "\\n", 'end\\"', "é漢🐳", "a=b,c{d}", "tab\tand\rreturn")
 
 
-def parsed(page: bytes) -> dict[str, list[tuple[dict[str, str], float]]]:
-    families = text_string_to_metric_families(page.decode())
+FAMILIES = [
+    Family("up", "gauge", "Whether it is up.", [({}, 1)]),
+    Family("busy_seconds_total", "counter", "Time so far.", [({"to": "a"}, 3), ({"to": "b"}, 0.5)]),
+    Family("build_info", "info", "The version.", [({"version": "1"}, 1)]),
+]
+
+
+def parsed(page: bytes, format: Format = TEXT) -> dict[str, list[tuple[dict[str, str], float]]]:  # noqa: A002
+    families = PARSERS[format](page.decode())
     return {family.name: [(sample.labels, sample.value) for sample in family.samples] for family in families}
 
 
 def test_a_page_is_exactly_this() -> None:
-    page = render(
-        [
-            Family("up", "gauge", "Whether it is up.", [({}, 1)]),
-            Family("samples_total", "counter", "Samples so far.", [({"to": "a"}, 3), ({"to": "b"}, 0.5)]),
-        ]
-    )
-    assert page == (
+    assert render(FAMILIES) == (
         b"# HELP up Whether it is up.\n# TYPE up gauge\nup 1\n"
-        b"# HELP samples_total Samples so far.\n# TYPE samples_total counter\n"
-        b'samples_total{to="a"} 3\nsamples_total{to="b"} 0.5\n'
+        b"# HELP busy_seconds_total Time so far.\n# TYPE busy_seconds_total counter\n"
+        b'busy_seconds_total{to="a"} 3\nbusy_seconds_total{to="b"} 0.5\n'
+        b'# HELP build_info The version.\n# TYPE build_info gauge\nbuild_info{version="1"} 1\n'
     )
 
 
+def test_a_page_of_openmetrics_is_exactly_this() -> None:
+    assert render(FAMILIES, OPENMETRICS) == (
+        b"# TYPE up gauge\n# HELP up Whether it is up.\nup 1\n"
+        b"# TYPE busy_seconds counter\n# UNIT busy_seconds seconds\n# HELP busy_seconds Time so far.\n"
+        b'busy_seconds_total{to="a"} 3\nbusy_seconds_total{to="b"} 0.5\n'
+        b'# TYPE build info\n# HELP build The version.\nbuild_info{version="1"} 1\n'
+        b"# EOF\n"
+    )
+
+
+def test_a_page_of_nothing_is_a_page() -> None:
+    assert (render([]), render([], OPENMETRICS)) == (b"", b"# EOF\n")
+
+
+@pytest.mark.parametrize(
+    ("format", "content_type"),
+    [
+        (TEXT, "text/plain; version=0.0.4; charset=utf-8"),
+        (OPENMETRICS, "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+    ],
+)
+def test_a_content_type_is_exactly_this(format: Format, content_type: str) -> None:  # noqa: A002
+    assert format.content_type == content_type
+
+
+@pytest.mark.parametrize("format", PARSERS)
 @pytest.mark.parametrize("text", AWKWARD)
-def test_a_label_value_comes_back_as_it_was(text: str) -> None:
-    page = render([Family("up", "gauge", "Up.", [({"name": text}, 1)])])
-    assert parsed(page) == {"up": [({"name": text}, 1.0)]}
+def test_a_label_value_comes_back_as_it_was(text: str, format: Format) -> None:  # noqa: A002
+    page = render([Family("up", "gauge", "Up.", [({"name": text}, 1)])], format)
+    assert parsed(page, format) == {"up": [({"name": text}, 1.0)]}
 
 
-@pytest.mark.parametrize("text", ["two\nlines", "back\\slash", 'a "quote"', "\\n"])
-def test_a_help_text_comes_back_as_it_was(text: str) -> None:
-    page = render([Family("up", "gauge", text, [])])
-    assert [family.documentation for family in text_string_to_metric_families(page.decode())] == [text]
+@pytest.mark.parametrize("format", PARSERS)
+@pytest.mark.parametrize("text", ["two\nlines", "back\\slash", 'a "quote"', "\\n", 'end\\"'])
+def test_a_help_text_comes_back_as_it_was(text: str, format: Format) -> None:  # noqa: A002
+    page = render([Family("up", "gauge", text, [])], format)
+    assert [family.documentation for family in PARSERS[format](page.decode())] == [text]
+
+
+@pytest.mark.parametrize("labels", [{}, {"a": "x"}, {"a": "}"}])
+@pytest.mark.parametrize("text", [*AWKWARD, ""])
+def test_a_label_put_behind_others_is_as_if_it_had_been_there(labels: dict[str, str], text: str) -> None:
+    assert with_label(label_string(labels), "name", text) == label_string({**labels, "name": text})
 
 
 @pytest.mark.parametrize(
@@ -74,7 +120,9 @@ def test_a_label_without_a_value_is_left_out() -> None:
     assert label_string({"a": ""}) == ""
 
 
-@pytest.mark.parametrize(("name", "kind"), [("samples", "counter"), ("samples_total", "gauge")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("samples", "counter"), ("samples_total", "gauge"), ("build", "info"), ("build_total", "info")]
+)
 def test_counters_and_nothing_else_end_in_total(name: str, kind: str) -> None:
     with pytest.raises(ValueError, match=name):
         head(name, kind, "Samples.")  # type: ignore[arg-type]  # from the table above

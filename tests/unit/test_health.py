@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support.formats import PARSERS
 
 from statspout.delivery.delivery import Delivery
 from statspout.exposition import render
@@ -63,6 +64,16 @@ def test_the_books_of_every_repository_are_shown_by_reason() -> None:
     assert 'statspout_dropped_total{repository="sunk",reason="gone"} 1' in text
     assert 'statspout_queue_samples{repository="sunk"} 1' in text
     assert 'statspout_collected_total{repository="sunk"} 2' in text
+
+
+def test_both_formats_say_the_same() -> None:
+    families = health(last_sample=1.0).families()
+    texts, openmetrics = (
+        [sample for family in parse(render(families, each).decode()) for sample in family.samples]
+        for each, parse in PARSERS.items()
+    )
+    assert texts == openmetrics
+    assert texts
 
 
 def test_every_metric_is_documented_and_every_documented_metric_exists() -> None:

@@ -64,6 +64,8 @@ def test_info_says_what_the_container_is() -> None:
         "state": "running",
         "health": "starting",
         "network_shared_with": "db",
+        "label_com_docker_compose_project": "shop",
+        "label_com_docker_compose_service": "web",
     }
 
 

@@ -33,6 +33,7 @@ class CpuUsage(msgspec.Struct):
 class Throttling(msgspec.Struct):
     """What the CPU limit did; ``throttled_time`` in nanoseconds."""
 
+    periods: Count | None = None
     throttled_periods: Count | None = None
     throttled_time: Count | None = None
 
@@ -54,6 +55,8 @@ class MemoryParts(msgspec.Struct):
     total_cache: Count | None = None
     cache: Count | None = None
     file: Count | None = None
+    total_rss: Count | None = None
+    rss: Count | None = None
     anon: Count | None = None
 
 
@@ -141,11 +144,13 @@ def sample_of(stats: Stats, reading: Reading, before: Reading | None, target: Ta
         cpu_percent=cpu_percent(before, reading, cpus_of(cpu)),
         cpu_seconds_total=None if reading.total is None else reading.total / 1e9,
         online_cpus=cpus_of(cpu),
+        cpu_periods_total=throttling.periods if throttling else None,
         throttled_periods_total=throttling.throttled_periods if throttling else None,
         throttled_seconds_total=_seconds(throttling.throttled_time) if throttling else None,
         mem_usage=used,
         mem_usage_raw=memory.usage or None,
         mem_cache=memory_cache(memory),
+        mem_rss=memory_rss(memory),
         mem_limit=limit,
         mem_percent=None if used is None or limit is None else used * 100 / limit,
         rx_bytes=rx_bytes,
@@ -211,6 +216,13 @@ def memory_cache(memory: MemoryStats) -> int | None:
         return None
     parts = memory.stats
     return next((part for part in (parts.total_cache, parts.file, parts.cache) if part is not None), None)
+
+
+def memory_rss(memory: MemoryStats) -> int | None:
+    """Anonymous memory: ``total_rss`` of cgroup v1, ``anon`` of v2. Source: setMemoryStats of cAdvisor."""
+    parts = memory.stats or MemoryParts()
+    found = next((part for part in (parts.total_rss, parts.anon, parts.rss) if part is not None), None)
+    return found if memory.usage else found or None
 
 
 def _limit(limit: int | None) -> int | None:

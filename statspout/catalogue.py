@@ -1,13 +1,15 @@
 """Every number that a container sample can carry: its name, kind, unit and meaning, said once.
 
-A line here adds a metric to the points of a sample, to Prometheus, and to the tables of the documentation.
-The field of the same name is in :class:`statspout.ContainerSample`.
+A line here adds a metric to the points of a sample, to REST and JSON, to Prometheus, and to the tables of the
+documentation. Its value is the field of the same name in :class:`statspout.ContainerSample`, which a collector fills;
+or the line says with ``derive`` how it follows from a sample, and then the line is all of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["counter", "gauge"]
 
@@ -18,8 +20,8 @@ class Entry:
 
     ``field`` is its name in the record, in REST, InfluxDB and MongoDB. ``prometheus`` is its name there, in base units;
     ``scale`` times the field's value gives the value in that unit, and ``prometheus_help`` is what it means there, when
-    that is another. ``networked`` marks the counters of a network
-    namespace, which containers can share.
+    that is another. ``networked`` marks the counters of a network namespace, which containers can share. ``derive``
+    computes it from the sample, None where it is not known.
     """
 
     field: str
@@ -30,6 +32,7 @@ class Entry:
     scale: float = 1
     networked: bool = False
     prometheus_help: str = ""
+    derive: Callable[[Any], float | None] | None = None
 
 
 def _network(direction: str, verb: str, done: str) -> tuple[Entry, ...]:
@@ -44,6 +47,12 @@ def _network(direction: str, verb: str, done: str) -> tuple[Entry, ...]:
         Entry(f"{direction}_{what}", "counter", unit, f"network_{verb}_{name}_total", text, networked=True)
         for what, unit, name, text in rows
     )
+
+
+def _uptime(sample: Any) -> float | None:
+    """None where the start is not known, or is later than the sample: clocks can be set back."""
+    started = sample.container.started_at
+    return None if started is None or started > sample.time_ns else (sample.time_ns - started) / 1e9
 
 
 ENTRIES: tuple[Entry, ...] = (
@@ -114,6 +123,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("pids", "gauge", "processes", "pids", "Processes and threads in the container."),
     Entry("pids_limit", "gauge", "processes", "pids_limit", "The most processes and threads it may have."),
     Entry("restarts", "counter", "restarts", "restarts_total", "Restarts by the engine's restart policy."),
+    Entry("uptime_seconds", "gauge", "seconds", "uptime_seconds", "Time since the container's start.", derive=_uptime),
 )
 
-FIELDS: tuple[str, ...] = tuple(entry.field for entry in ENTRIES)
+DERIVED = {entry.field: entry.derive for entry in ENTRIES if entry.derive is not None}
+"""How those follow from a sample that no collector reads."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
-from statspout.catalogue import ENTRIES, Kind
+from statspout.catalogue import DERIVED, ENTRIES, Kind
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +125,13 @@ class ContainerSample(msgspec.Struct, frozen=True, kw_only=True):
     state: str | None = None
     health: str | None = None
     restarts: int | None = None
+
+    def __getattr__(self, name: str) -> float | None:
+        """The metrics that follow from the others, such as ``uptime_seconds``."""
+        derive = DERIVED.get(name)
+        if derive is None:
+            raise AttributeError(f"a container sample has no {name!r}")
+        return derive(self)
 
     @property
     def key(self) -> str:

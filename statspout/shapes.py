@@ -10,12 +10,13 @@ from typing import Any
 
 import msgspec
 
+from statspout.catalogue import DERIVED
 from statspout.sample import ContainerSample
 
 _FIRST = ("cpu_percent", "mem_usage", "mem_percent", "tx_bytes", "rx_bytes")
 _REST = tuple(
     field
-    for field in ContainerSample.__struct_fields__
+    for field in (*ContainerSample.__struct_fields__, *DERIVED)
     if field not in {*_FIRST, "time_ns", "host", "container", "networks"}
 )
 _first_values = attrgetter(*_FIRST)

@@ -23,6 +23,7 @@ PidFile none
 StrictModes no
 UsePAM no
 PasswordAuthentication no
+KbdInteractiveAuthentication no
 PermitRootLogin yes
 LogLevel VERBOSE
 {more}

@@ -87,3 +87,32 @@ def test_the_object_in_the_readme_has_the_keys_that_are_served_in_their_order() 
     text = (ROOT / "README.md").read_text()
     shown = re.findall(r'"([@\w]+)":', text[text.index('{"@timestamp"') : text.index("networks")])
     assert shown == list(rest_object(sample()))[: len(shown)]
+
+
+ONE_LINE = """
+import pathlib, runpy, statspout, sys, types
+source = (pathlib.Path(statspout.__file__).parent / "catalogue.py").read_text()
+module = types.ModuleType("statspout.catalogue")
+sys.modules["statspout.catalogue"] = module
+start = "ENTRIES: tuple[Entry, ...] = (\\n"
+exec(source.replace(start, start + sys.argv[1], 1), module.__dict__)
+
+from statspout.repositories.prometheus import Prometheus
+from statspout.shapes import rest_object, to_json
+from statspout.testing import sample
+one, unknown = sample(mem_limit=100, mem_usage=40), sample("b", mem_limit=None)
+prometheus = Prometheus()
+prometheus.push([one, unknown])
+print([point.value for point in one.points() if point.name == "mem_available"])
+print([point.value for point in unknown.points() if point.name == "mem_available"])
+print(rest_object(one)["mem_available"], rest_object(unknown)["mem_available"])
+print([line.split()[-1] for line in prometheus.exposition().decode().splitlines() if "memory_available_bytes{" in line])
+table = runpy.run_path("scripts/docs.py")["metrics_table"]()
+print([row for row in table.splitlines() if row.startswith("| `mem_available` | bytes | gauge |")] != [])
+"""
+
+
+def test_a_metric_is_added_by_the_line_that_contributing_shows() -> None:
+    line = re.findall(r"^    (Entry\(.*\n)", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)[0]
+    done = subprocess.run([sys.executable, "-c", ONE_LINE, line], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout.splitlines() == ["[60]", "[]", "60 None", "['60']", "True"], done.stderr

@@ -12,6 +12,7 @@ import pytest
 from support.web import Client, served
 
 from statspout import ConfigError, Container, ContainerSample, Interface
+from statspout.catalogue import DERIVED
 from statspout.repositories.rest import Rest
 from statspout.shapes import rest_object, rfc3339, to_json
 from statspout.testing import sample
@@ -34,7 +35,7 @@ def serving(*current: ContainerSample, **options: Any) -> Iterator[tuple[Client,
 
 def test_an_object_has_the_seeds_keys_first_then_every_field() -> None:
     found = rest_object(sample())
-    fields = set(ContainerSample.__struct_fields__) - {"time_ns", "container"}
+    fields = {*ContainerSample.__struct_fields__, *DERIVED} - {"time_ns", "container"}
     assert list(found)[: len(FIRST)] == FIRST
     assert set(found) == fields | set(FIRST)
     assert found["@timestamp"] == "2017-02-14T12:00:01.123456789Z"

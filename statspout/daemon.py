@@ -91,9 +91,11 @@ class Daemon:
     async def look(self) -> str:
         """Who the engine is and how many containers run, or SourceError."""
         with self._engine:
-            engine = await self._client.negotiate()
-            running = await self._client.list_running()
-        self._client.close()
+            try:
+                engine = await self._client.negotiate()
+                running = await self._client.list_running()
+            finally:
+                self._client.close()
         spoken = "unknown" if engine.api is None else "{}.{}".format(*engine.api)
         count = counted(len(running), "running container")
         kind = "Podman" if engine.podman else "version"

@@ -64,8 +64,11 @@ def test_what_is_wrong_is_one_line_in_sshs_own_words(engine: Engine, sshd: Sshd,
         "ssh://engine-host:1": "ssh: ssh: connect to host 127.0.0.1 port 1: Connection refused",
     }
     for url, said in wrong.items():
-        done = run_program("check", f"--docker.host={url}", environ=sshd.environ)
+        done = run_program("check", f"--docker.host={url}", environ=sshd.environ | {"TMPDIR": str(tmp_path)})
         assert (done.code, done.err.count("\n")) == (1, 0), done.err
         assert said in done.out.splitlines()[-1]
+        once = run_program("--once", f"--docker.host={url}", environ=sshd.environ | {"TMPDIR": str(tmp_path)})
+        assert once.code == 1
+        assert list(tmp_path.iterdir()) == []
     without = run_program("check", f"--docker.host=ssh://engine-host{path}", environ={"PATH": str(tmp_path)})
     assert "there is no ssh program here: install an OpenSSH client" in without.out

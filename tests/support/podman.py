@@ -22,6 +22,8 @@ _CONF = """
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 """
 
+_PREFIX = "statspout-podman-"
+
 
 class Podman:
     """Answers at `socket` with Docker's API."""
@@ -31,7 +33,8 @@ class Podman:
         if missing or os.geteuid() != 0:
             why = f"{', '.join(missing)} not found" if missing else "not root"
             pytest.skip(f"needs Podman ({why}): run scripts/setup-engine as root on Debian")
-        self.work = Path(tempfile.mkdtemp(prefix="statspout-podman-"))
+        _sweep()
+        self.work = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self.socket = self.work / "podman.sock"
         (self.work / "containers.conf").write_text(_CONF)
 
@@ -39,8 +42,8 @@ class Podman:
         with (self.work / "log").open("wb") as log:
             # Bridges and firewall rules are made in there, and go with it.
             self._process = subprocess.Popen(
-                ["unshare", "--net", *self._podman("system", "service", "--time=0", f"unix://{self.socket}")],
-                env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                ["unshare", "--net", *_podman(self.work, "system", "service", "--time=0", f"unix://{self.socket}")],
+                env=_environment(self.work), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         deadline = time.monotonic() + 20
         while not self._answers():
@@ -50,21 +53,9 @@ class Podman:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        subprocess.run(
-            self._podman("rm", "--all", "--force", "--time=0"), env=self._environment, capture_output=True, check=False
-        )
         self._process.kill()
         self._process.wait()
-        unmount_below(self.work)
-        shutil.rmtree(self.work, ignore_errors=True)
-
-    @property
-    def _environment(self) -> dict[str, str]:
-        return os.environ | {"CONTAINERS_CONF": str(self.work / "containers.conf")}
-
-    def _podman(self, *arguments: str) -> list[str]:
-        places = [f"--root={self.work}/root", f"--runroot={self.work}/run", "--cgroup-manager=cgroupfs"]
-        return [program("podman") or "podman", *places, *arguments]
+        _remove(self.work)
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
@@ -73,3 +64,27 @@ class Podman:
             connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: d\r\n\r\n")
             return b" 200 " in connection.recv(64)
         return False
+
+
+def _podman(work: Path, *arguments: str) -> list[str]:
+    places = [f"--root={work}/root", f"--runroot={work}/run", "--cgroup-manager=cgroupfs"]
+    return [program("podman") or "podman", *places, *arguments]
+
+
+def _environment(work: Path) -> dict[str, str]:
+    return os.environ | {"CONTAINERS_CONF": str(work / "containers.conf")}
+
+
+def _remove(work: Path) -> None:
+    """Remove every container that was made there, and the place."""
+    command = _podman(work, "rm", "--all", "--force", "--time=0")
+    subprocess.run(command, env=_environment(work), capture_output=True, check=False)
+    unmount_below(work)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove what test runs that were killed left behind: containers outlive their service."""
+    for work in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        if not Path("/proc", work.name.removeprefix(_PREFIX).partition("-")[0]).exists():
+            _remove(work)

@@ -70,8 +70,8 @@ class Sshd:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment in which ``ssh`` uses our keys and knows ``engine-host``."""
-        return {"PATH": f"{self.folder}{os.pathsep}{os.environ['PATH']}"}
+        """The environment in which ``ssh`` uses our keys and knows ``engine-host``, and what a kill leaves is ours."""
+        return {"PATH": f"{self.folder}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(self.folder)}
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(

@@ -61,7 +61,13 @@ class EngineSource(Source):
 
         SourceError when the engine is not there, TimeoutError when it gives no list within ``patience`` seconds.
         """
-        await self._client.negotiate()
+        try:
+            await self._client.negotiate()
+            return await self._once(sink, patience)
+        finally:
+            self._client.close()
+
+    async def _once(self, sink: Sink, patience: float) -> int:
         collector, roster = self._collector(sink), _Roster()
         discovery = self._discovery(roster, collector)
         watching = asyncio.create_task(discovery.run())
@@ -72,7 +78,6 @@ class EngineSource(Source):
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-            self._client.close()
 
     def _collector(self, sink: Sink) -> EngineCollector:
         return EngineCollector(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from statspout.config import configure, placed
 from statspout.daemon import Daemon
 from statspout.errors import SourceError
+from statspout.logs import censored
 from statspout.options import described
 from statspout.repository import Repository
 
@@ -30,6 +31,6 @@ def check(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) ->
         print(f"engine        {asyncio.run(daemon.look())}")
     except SourceError as error:
         address = str(daemon.endpoint.address)
-        print(f"engine        {error}" if address in str(error) else f"engine        {address}: {error}")
+        print(f"engine        {censored(str(error) if address in str(error) else f'{address}: {error}')}")
         return 1
     return 0

@@ -176,8 +176,8 @@ class Daemon:
         engine = "the simulated engine" if self.settings.demo else f"engine {self.endpoint}"
         every = "once" if self.settings.once else f"every {self.settings.interval:g} s"
         log.info("statspout %s: %s from %s to %s", __version__, every, engine, names)
-        if not self.settings.docker_tls_verify:
-            log.warning("--docker.tls-verify=false: whoever is on the way to the engine can take its place")
+        if getattr(self.endpoint.address, "unchecked", False):
+            log.warning("the engine's certificate is not checked: whoever is on the way to it can take its place")
         if own := described(self.settings, changed=True):
             log.info("settings: %s", own)
         for route in self.router.routes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -51,11 +52,14 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
+_PASSWORD = re.compile(r"(://[^/@\s:'\"]*:)[^@\s]*@")
+
+
 def censored(text: str) -> str:
-    """``text`` without the secrets in it."""
+    """``text`` without the secrets in it, and without the passwords in URLs."""
     for secret in _secrets:
         text = text.replace(secret, "***")
-    return text
+    return _PASSWORD.sub(r"\1***@", text) if "://" in text else text
 
 
 class _OneLine(logging.Formatter):

@@ -15,12 +15,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import re
 import typing
 from dataclasses import dataclass
 from typing import Any, dataclass_transform
 
 from statspout.errors import ConfigError
+from statspout.logs import censored
 
 _KEY = "statspout.option"
 
@@ -151,16 +151,13 @@ def described(options: Options, prefix: str = "", *, changed: bool = False) -> s
     return " ".join(shown)
 
 
-_PASSWORD = re.compile(r"(://[^/@\s:]*:)[^@\s]*@")
-
-
 def _written(value: Any) -> str:
     """A value as a user would write it."""
     if isinstance(value, tuple | list):
         return ",".join(map(_written, value))
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _PASSWORD.sub(r"\1***@", f"{value:g}" if isinstance(value, float) else str(value))
+    return censored(f"{value:g}" if isinstance(value, float) else str(value))
 
 
 def _setting(

@@ -127,4 +127,14 @@ def test_unchecked_certificates_are_warned_of(engine: OwnEngine, authority: Auth
     address = f"--docker.host=tcp://127.0.0.1:{engine.dockerd.tcp_port}"
     names, log = samples(address, *flags(authority), "--docker.tls-verify=false")
     assert names == ["web"]
-    assert log.count("WARNING --docker.tls-verify=false: ") == 1
+    assert log.count("WARNING the engine's certificate is not checked: ") == 1
+
+
+def test_certificates_of_the_environment_can_go_unchecked_too(
+    engine: OwnEngine, authority: Authority, tmp_path: Path
+) -> None:
+    authority.copy_to(tmp_path, "client")
+    environ = {"DOCKER_HOST": f"tcp://127.0.0.1:{engine.dockerd.tcp_port}", "DOCKER_CERT_PATH": str(tmp_path)}
+    names, log = samples("--docker.tls-verify=false", environ=environ)
+    assert names == ["web"]
+    assert "is not checked" in log

@@ -12,7 +12,7 @@ from support.certificates import Authority
 
 from statspout import ConfigError
 from statspout.settings import Settings
-from statspout.sources.engine.address import reason_of
+from statspout.sources.engine.address import TcpAddress, reason_of
 from statspout.sources.engine.endpoint import endpoint_of
 
 USUAL = "unix:///var/run/docker.sock"
@@ -55,6 +55,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "tls": ({"docker_host": "tcp://a", "docker_tls": True}, {}, "https://a:2376 (docker.host)"),
     "tls and mode": ({"mode": "http", "http_address": "a:1", "docker_tls": True}, {}, "https://a:1 (mode)"),
     "ssh host": ({"docker_host": "ssh://me@a:22"}, {}, "ssh://me@a:22 (docker.host)"),
+    "ssh host, IPv6": ({"docker_host": "ssh://me@[::1]:22"}, {}, "ssh://me@[::1]:22 (docker.host)"),
     "ssh host and socket": ({"docker_host": "ssh://a/run/x.sock"}, {}, "ssh://a/run/x.sock (docker.host)"),
     "variable": ({}, {"DOCKER_HOST": "tcp://a:1", "DOCKER_CONTEXT": "far"}, "http://a:1 (DOCKER_HOST)"),
     "empty variable": ({}, {"DOCKER_HOST": ""}, USUAL),
@@ -116,7 +117,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "no scheme": ({"docker_host": "ftp://a"}, {}, "--docker.host: 'ftp://a' is wrong: unix:///path, tcp://host:port"),
     "no host": ({"docker_host": "tcp://"}, {}, "--docker.host: 'tcp://' is wrong"),
     "no port": ({"docker_host": "tcp://a:70000"}, {}, "--docker.host: 'tcp://a:70000' is wrong"),
-    "no path": ({"docker_host": "unix://"}, {}, "--docker.host: it is empty: a path such as /var/run/docker.sock"),
+    "no path": ({"docker_host": "unix://"}, {}, "--docker.host: 'unix://' is wrong: unix:///path, tcp://host:port"),
     "a path with tcp": (
         {"docker_host": "tcp://a/x"},
         {},
@@ -125,6 +126,15 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "an option for ssh": ({"docker_host": "ssh://-oProxyCommand=x"}, {}, "a user or host that begins with - is none"),
     "an option as user": ({"docker_host": "ssh://-oA=x@a"}, {}, "a user or host that begins with - is none"),
     "a password": ({"docker_host": "ssh://me:secret@a"}, {}, "--docker.host: a password in it is of no use: ssh keys"),
+    "a password with tcp": (
+        {"docker_host": "tcp://me:secret@a"},
+        {},
+        "'tcp://me:***@a' is wrong: tcp://host:port, without",
+    ),
+    "a password and no port": ({"docker_host": "ssh://me:secret@a:0"}, {}, "'ssh://me:***@a:0' is wrong"),
+    "port 0": ({"docker_host": "tcp://a:0"}, {}, "'tcp://a:0' is wrong: unix:///path, tcp://host:port"),
+    "a colon for ssh": ({"docker_host": "ssh://a/run/x:y"}, {}, "ssh forwards no socket with a colon in its path"),
+    "variable without a path": ({}, {"DOCKER_HOST": "unix://"}, "DOCKER_HOST: 'unix://' is wrong: unix:///path"),
     "variable": ({}, {"DOCKER_HOST": "nonsense"}, "DOCKER_HOST: 'nonsense' is wrong: unix:///path"),
     "tls of a socket": (
         {"docker_tls": True},
@@ -173,6 +183,8 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     authority = Authority(tmp_path_factory.mktemp("pem"))
     (authority.folder / "empty").touch()
+    (authority.folder / "docker").mkdir()
+    authority.copy_to(authority.folder / "docker", "client")
     return authority.folder
 
 
@@ -186,6 +198,29 @@ def test_what_is_wrong_is_one_line(
     assert said in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "environ"),
+    [
+        ({"docker_host": "https://a"}, {}),
+        ({"docker_host": "tcp://a", "docker_tls": True}, {}),
+        ({"mode": "http", "docker_tls": True}, {}),
+        ({}, {"DOCKER_HOST": "tcp://a", "DOCKER_CERT_PATH": "{pem}/docker"}),
+        ({"docker_context": "secure"}, {}),
+    ],
+)
+def test_whether_certificates_are_checked_is_the_users_choice_by_whatever_way(
+    home: Path, pem: Path, given: dict[str, Any], environ: dict[str, str]
+) -> None:
+    folder = home / ".docker" / "contexts" / "tls" / context(home / ".docker", "secure", "tcp://a:2376") / "docker"
+    folder.mkdir(parents=True)
+    (folder / "ca.pem").write_bytes((pem / "ca.pem").read_bytes())
+    environ = {"HOME": str(home)} | {name: value.replace("{pem}", str(pem)) for name, value in environ.items()}
+    for verify in (True, False):
+        address = endpoint_of(Settings(**given, docker_tls_verify=verify), environ).address
+        assert isinstance(address, TcpAddress)
+        assert address.unchecked == (not verify)
 
 
 @pytest.mark.parametrize(

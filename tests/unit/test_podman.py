@@ -19,7 +19,7 @@ from statspout.sources.engine.podman import corrected
 
 STATS = b"""{"read":"2026-11-24T22:29:%02d.000000000Z","preread":"0001-01-01T00:00:00Z","pids_stats":{"current":1},
 "blkio_stats":{"io_service_bytes_recursive":[],"io_serviced_recursive":null},"cpu_stats":{"cpu_usage":
-{"total_usage":%d,"percpu_usage":[439093461,161571267]},"system_cpu_usage":170797603799,"online_cpus":2,
+{"total_usage":%d},"system_cpu_usage":170797603799,"online_cpus":%d,
 "throttling_data":{"periods":0,"throttled_periods":0,"throttled_time":0}},
 "memory_stats":{"usage":2576384,"limit":67108864},"networks":{"%b":{"rx_bytes":5,"rx_packets":0,"rx_errors":0,
 "rx_dropped":0,"tx_bytes":7,"tx_packets":0,"tx_errors":0,"tx_dropped":0}}}"""
@@ -27,7 +27,7 @@ STATS = b"""{"read":"2026-11-24T22:29:%02d.000000000Z","preread":"0001-01-01T00:
 
 def sample(second: int = 30, used: int = 2 * 10**9, before: Any = None, **more: Any) -> tuple[ContainerSample, Any]:
     """The sample of one answer, and its reading."""
-    answer = read_stats(STATS % (second, used, more.get("network", b"network")))
+    answer = read_stats(STATS % (second, used, more.get("cpus", 2), more.get("network", b"network")))
     assert answer is not None
     stats, reading = corrected(*answer, more.get("mode", "bridge"), more.get("version", "4.3.1"))
     return sample_of(stats, reading, before, Target(container=Container(id="a", name="a")), "host"), reading
@@ -49,6 +49,12 @@ def test_cpu_is_a_share_of_the_clock(second: int, used: int, percent: float | No
     first, reading = sample()
     assert first.cpu_percent is None
     assert sample(second, used, reading)[0].cpu_percent == percent
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 4), (4, 3), (0, 2), (2, 0), (0, 0)])
+def test_cpus_that_come_and_go_change_nothing_about_it(before: int, after: int) -> None:
+    _, reading = sample(cpus=before)
+    assert sample(32, 6 * 10**9, reading, cpus=after)[0].cpu_percent == 200.0
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ class TcpAddress:
     def __init__(self, hostname: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.hostname, self.port = hostname, port
         self._tls = tls
+        self.unchecked = tls is not None and tls.verify_mode == ssl.CERT_NONE
         # By TLS 1.3 the handshake is over for us before the engine has looked at our certificate.
         self.when_cut = " (as when the engine does not accept our certificate)" if tls else ""
         self.host = f"[{hostname}]:{port}" if ":" in hostname else f"{hostname}:{port}"

@@ -6,6 +6,7 @@ as 0 because it does not know, is None here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -101,11 +102,15 @@ class Stats(msgspec.Struct):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What the next sample's CPU percentage is measured from; CPU times in nanoseconds."""
+    """What the next sample's CPU percentage is measured from; times in nanoseconds.
+
+    ``system`` is the CPU time of the host over all its CPUs, or, with ``wall_clock``, the time of the clock.
+    """
 
     time_ns: int
     total: int | None
     system: int | None
+    wall_clock: bool = False
 
 
 _decoder = msgspec.json.Decoder(Stats)
@@ -181,14 +186,15 @@ def cpu_percent(before: Reading | None, after: Reading, cpus: int | None) -> flo
     None without a reading before, when the host's clock did not advance, when the counter went back, or when it came
     from where it had gone back to: no container uses more than the host has.
     """
-    if before is None or cpus is None:
+    if before is None or (cpus is None and not after.wall_clock):
         return None
     if before.total is None or before.system is None or after.total is None or after.system is None:
         return None
     used, passed = after.total - before.total, after.system - before.system
-    if used < 0 or passed <= 0 or used > passed * _MOST_OF_HOST:
+    cores, all_of_host = (1, passed * (cpus or math.inf)) if after.wall_clock else (cpus or 1, passed)
+    if used < 0 or passed <= 0 or used > all_of_host * _MOST_OF_HOST:
         return None
-    return used / passed * cpus * 100
+    return used / passed * cores * 100
 
 
 def cpus_of(cpu: CpuStats) -> int | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from statspout.errors import ConfigError
+from statspout.logs import censored
 from statspout.settings import Settings
 from statspout.sources.engine.address import (
     PORT,
@@ -44,8 +45,12 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """What TLS needs; the files are paths of PEM files. ``where`` says, in an error, where they were given."""
+    """What TLS needs, if it is ``wanted``; the files are paths of PEM files.
 
+    ``where`` says, in an error, where they were given.
+    """
+
+    wanted: bool = False
     ca: str | None = None
     cert: str | None = None
     key: str | None = None
@@ -101,37 +106,42 @@ def endpoint_of(settings: Settings, environ: Mapping[str, str]) -> Endpoint:
     return _as_docker_does(environ, tls)
 
 
-def address_of(url: str, where: str, tls: Tls | None = None) -> Address:
+_NO_TLS = Tls()
+
+
+def address_of(url: str, where: str, tls: Tls = _NO_TLS) -> Address:
     """The address that a URL as of DOCKER_HOST names, or ConfigError that begins with ``where`` it was."""
-    if url.startswith("unix://"):
-        return _plain(unix_address(url, where.removeprefix("--")), where, tls)
+    if url.startswith("unix:///"):
+        return _plain(UnixAddress(url.removeprefix("unix://")), where, tls)
     found = URL.fullmatch(url)
-    port = int(found["port"] or 0) if found else 0
-    if found is None or found["scheme"] not in ("tcp", "http", "https", "ssh") or not found["host"] or port > 65535:
-        raise ConfigError(
-            f"{where}: {url!r} is wrong: unix:///path, tcp://host:port, https://host:port or ssh://user@host is right"
-        )
+    port = int(found["port"]) if found and found["port"] else None
+    known = found is not None and found["scheme"] in ("tcp", "http", "https", "ssh") and found["host"]
+    if found is None or not known or (port is not None and not 0 < port < 65536):
+        right = "unix:///path, tcp://host:port, https://host:port or ssh://user@host is right"
+        raise ConfigError(f"{where}: {censored(url)!r} is wrong: {right}")
     if found["scheme"] == "ssh":
         return _plain(_ssh(found, url, where, port), where, tls)
     if found["user"] or (found["path"] or "/") != "/":
-        raise ConfigError(f"{where}: {url!r} is wrong: tcp://host:port, without a user or a path, is right")
-    if found["scheme"] == "https":
-        tls = tls or Tls()
-    return TcpAddress(found["host"].strip("[]"), port or (TLS_PORT if tls else PORT), tls.context() if tls else None)
+        raise ConfigError(f"{where}: {censored(url)!r} is wrong: tcp://host:port, without a user or a path, is right")
+    encrypted = tls.wanted or found["scheme"] == "https"
+    context = tls.context() if encrypted else None
+    return TcpAddress(found["host"].strip("[]"), port or (TLS_PORT if encrypted else PORT), context)
 
 
-def _ssh(found: Any, url: str, where: str, port: int) -> SshAddress:
+def _ssh(found: Any, url: str, where: str, port: int | None) -> SshAddress:
     user, host = found["user"], found["host"].strip("[]")
     if (user or host).startswith("-"):
-        raise ConfigError(f"{where}: {url!r} is wrong: a user or host that begins with - is none")
+        raise ConfigError(f"{where}: {censored(url)!r} is wrong: a user or host that begins with - is none")
     if user and ":" in user:
         raise ConfigError(f"{where}: a password in it is of no use: ssh keys are right")
     remote = found["path"] if (found["path"] or "/") != "/" else REMOTE_SOCKET
-    return SshAddress(f"{user}@{host}" if user else host, port or None, remote)
+    if ":" in remote:
+        raise ConfigError(f"{where}: {remote!r} is wrong: ssh forwards no socket with a colon in its path")
+    return SshAddress(f"{user}@{host}" if user else host, port, remote)
 
 
-def _plain(address: Address, where: str, tls: Tls | None) -> Address:
-    if tls is not None:
+def _plain(address: Address, where: str, tls: Tls) -> Address:
+    if tls.wanted:
         raise ConfigError(f"--docker.tls: {address} ({where}) has no TLS: tcp://host:2376 is right")
     return address
 
@@ -149,28 +159,26 @@ def _ways(settings: Settings) -> Iterator[str]:
                 yield name
 
 
-def _of_mode(settings: Settings, tls: Tls | None) -> Address:
+def _of_mode(settings: Settings, tls: Tls) -> Address:
     if settings.mode == "http" or (settings.mode is None and settings.http_address is not None):
         address = HTTP if settings.http_address is None else settings.http_address
-        return tcp_address(address, "http.address", tls.context() if tls else None)
+        return tcp_address(address, "http.address", tls.context() if tls.wanted else None)
     path = SOCKET if settings.socket_path is None else settings.socket_path
     return _plain(unix_address(path, "socket.path"), "--socket.path", tls)
 
 
-def _tls(settings: Settings) -> Tls | None:
+def _tls(settings: Settings) -> Tls:
     ca, cert, key = settings.docker_tls_ca, settings.docker_tls_cert, settings.docker_tls_key
-    if settings.docker_tls or ca or cert or key:
-        return Tls(ca, cert, key, settings.docker_tls_verify)
-    return None
+    return Tls(bool(settings.docker_tls or ca or cert or key), ca, cert, key, settings.docker_tls_verify)
 
 
 # As the docker command does
 
 
-def _as_docker_does(environ: Mapping[str, str], tls: Tls | None) -> Endpoint:
+def _as_docker_does(environ: Mapping[str, str], tls: Tls) -> Endpoint:
     if url := environ.get("DOCKER_HOST"):
-        if not url.startswith(("unix://", "ssh://")):
-            tls = tls or _tls_of_environment(environ)
+        if not tls.wanted and not url.startswith(("unix://", "ssh://")):
+            tls = _tls_of_environment(environ, tls.verify)
         return Endpoint(address_of(url, "DOCKER_HOST", tls), "DOCKER_HOST")
     if name := environ.get("DOCKER_CONTEXT"):
         return _of_context(name, "DOCKER_CONTEXT", environ, tls)
@@ -184,18 +192,18 @@ def _folder(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or "/") / ".docker")
 
 
-def _tls_of_environment(environ: Mapping[str, str]) -> Tls | None:
+def _tls_of_environment(environ: Mapping[str, str], verify: bool) -> Tls:
     """As the docker command's library: DOCKER_CERT_PATH, or DOCKER_TLS_VERIFY alone, which makes it ~/.docker."""
-    path, verify = environ.get("DOCKER_CERT_PATH"), environ.get("DOCKER_TLS_VERIFY")
-    if not path and not verify:
-        return None
+    path = environ.get("DOCKER_CERT_PATH")
+    if not path and not environ.get("DOCKER_TLS_VERIFY"):
+        return Tls(verify=verify)
     folder = Path(path) if path else _folder(environ)
     files = {kind: str(folder / f"{kind}.pem") for kind in ("ca", "cert", "key")}
     if not path:
         # Without one, all that has to be there is the authority: not every engine wants a certificate of ours.
         files = {kind: file for kind, file in files.items() if kind == "ca" or Path(file).exists()}
     told = dict.fromkeys(("ca", "cert", "key"), "DOCKER_CERT_PATH" if path else "DOCKER_TLS_VERIFY")
-    return Tls(files.get("ca"), files.get("cert"), files.get("key"), where=told)
+    return Tls(True, files.get("ca"), files.get("cert"), files.get("key"), verify, told)
 
 
 def _current_context(environ: Mapping[str, str]) -> str:
@@ -207,7 +215,7 @@ def _current_context(environ: Mapping[str, str]) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _of_context(name: str, where: str, environ: Mapping[str, str], tls: Tls | None) -> Endpoint:
+def _of_context(name: str, where: str, environ: Mapping[str, str], tls: Tls) -> Endpoint:
     origin = f"{where} {name}"
     if name == "default":
         return Endpoint(_plain(UnixAddress(SOCKET), where, tls), origin)
@@ -220,8 +228,8 @@ def _of_context(name: str, where: str, environ: Mapping[str, str], tls: Tls | No
     url = said.get("Host") or f"unix://{SOCKET}"
     if not isinstance(url, str):
         raise ConfigError(f"{where}: {file}: its Host is no text: {url!r}")
-    if not url.startswith(("unix://", "ssh://")):
-        tls = tls or _tls_of_context(file, not said.get("SkipTLSVerify", False), origin)
+    if not tls.wanted and not url.startswith(("unix://", "ssh://")):
+        tls = _tls_of_context(file, tls.verify and not said.get("SkipTLSVerify", False), origin)
     return Endpoint(address_of(url, origin, tls), origin)
 
 
@@ -231,22 +239,22 @@ def _contexts(folder: Path) -> dict[str, tuple[Path, Mapping[str, Any]]]:
     Not by docker-py: where there is no config.json it looks in the working directory, it takes an engine with only an
     authority for one without TLS, and it takes the local engine for a context that does not exist.
     """
-    found = {}
+    found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
     for file in sorted((folder / "contexts" / "meta").glob("*/meta.json")):
         try:
             said = json.loads(file.read_bytes())
-            found[str(said["Name"])] = (file, said["Endpoints"]["docker"])
+            found[str(said["Name"])] = (file, dict(said["Endpoints"]["docker"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return found
 
 
-def _tls_of_context(file: Path, verify: bool, origin: str) -> Tls | None:
+def _tls_of_context(file: Path, verify: bool, origin: str) -> Tls:
     """The certificates of the context with this file: they are in a folder of the same name."""
     folder = file.parents[2] / "tls" / file.parent.name / "docker"
     files = {kind: str(folder / f"{kind}.pem") for kind in ("ca", "cert", "key") if (folder / f"{kind}.pem").exists()}
     told = dict.fromkeys(("ca", "cert", "key"), origin)
-    return Tls(files.get("ca"), files.get("cert"), files.get("key"), verify, told) if files else None
+    return Tls(bool(files), files.get("ca"), files.get("cert"), files.get("key"), verify, told)
 
 
 def _check_readable(path: str | None, where: str) -> None:

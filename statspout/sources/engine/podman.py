@@ -8,7 +8,7 @@ from functools import lru_cache
 import msgspec
 
 from statspout.sample import Interface
-from statspout.sources.engine.decode import Reading, Stats, cpus_of
+from statspout.sources.engine.decode import Reading, Stats
 
 _ONE_FOR_ALL = "network"
 """The interface under which Podman 4 gives the sum of all; bytes are all that it counts there."""
@@ -20,15 +20,13 @@ _MENDED = (4, 4)
 def corrected(stats: Stats, reading: Reading, network_mode: str | None, version: str) -> tuple[Stats, Reading]:
     """The statistics and the reading without what Podman of this version does not know, or knows as something else.
 
-    Its ``system_cpu_usage`` is that of a cgroup, not of the host: a percentage is measured against wall clock times
-    CPUs, so that 100 is one core. Throttling is always 0, and so are the packets of version 4; with the host's network,
-    or none, everything is.
+    Its ``system_cpu_usage`` is that of a cgroup, not of the host: a percentage is measured against the clock. (Not
+    against the clock times the CPUs: they are those of the container, and may change.) Throttling is always 0, and so
+    are the packets of version 4; with the host's network, or none, everything is.
     """
-    cpus = cpus_of(stats.cpu_stats)
     stats.cpu_stats.throttling_data = None
     stats.networks = None if network_mode in ("host", "none") else _networks(stats.networks, version)
-    system = None if cpus is None else reading.time_ns * cpus
-    return stats, msgspec.structs.replace(reading, system=system)
+    return stats, msgspec.structs.replace(reading, system=reading.time_ns, wall_clock=True)
 
 
 def _networks(networks: dict[str, Interface] | None, version: str) -> dict[str, Interface] | None:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,9 @@ REMOTE_SOCKET = "/var/run/docker.sock"
 
 _LOOK = 0.02
 """Seconds between two looks for the forwarded socket, while ssh connects."""
+
+_LONGEST_LOGIN = 30.0
+"""Seconds after which an ssh that is neither up nor ended is given up."""
 
 _OPTIONS = (
     "BatchMode=yes",  # nobody is there to type a password
@@ -67,7 +71,9 @@ class SshAddress:
 
     def __str__(self) -> str:
         port = f":{self._port}" if self._port else ""
-        return f"ssh://{self._destination}{port}{'' if self._remote == REMOTE_SOCKET else self._remote}"
+        user, at, host = self._destination.rpartition("@")
+        shown = f"{user}{at}[{host}]" if ":" in host else self._destination
+        return f"ssh://{shown}{port}{'' if self._remote == REMOTE_SOCKET else self._remote}"
 
     async def connect(self, factory: Callable[[], P]) -> P:
         """Open one connection through the tunnel, which is opened, or opened again, first; or raise OSError."""
@@ -91,7 +97,7 @@ class SshAddress:
             self._tunnel = _Tunnel(self._command)
         tunnel = self._tunnel
         while not tunnel.up:
-            if tunnel.ended:
+            if tunnel.ended or tunnel.age > _LONGEST_LOGIN:
                 reason = tunnel.last_words
                 if self._tunnel is tunnel:
                     self.close()
@@ -123,6 +129,7 @@ class _Tunnel:
     def __init__(self, command: Callable[[Path], Sequence[str]]) -> None:
         if shutil.which("ssh") is None:
             raise OSError("there is no ssh program here: install an OpenSSH client")
+        self._began = time.monotonic()
         self._folder = Path(tempfile.mkdtemp(prefix="statspout-ssh-"))
         self.socket = self._folder / "engine.sock"
         self._errors: BinaryIO = (self._folder / "stderr").open("w+b")
@@ -131,6 +138,11 @@ class _Tunnel:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors, start_new_session=True,
         )  # fmt: skip
         self._read = 0
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was begun."""
+        return time.monotonic() - self._began
 
     @property
     def up(self) -> bool:
@@ -152,8 +164,10 @@ class _Tunnel:
 
     @cached_property
     def last_words(self) -> str:
-        """Why it ended, by its own words."""
-        return (self.said() or [f"it ended with {self._process.returncode}"])[-1]
+        """Why it is not up, by its own words."""
+        code = self._process.returncode
+        without = f"no login within {_LONGEST_LOGIN:g} s" if code is None else f"it ended with {code}"
+        return (self.said() or [without])[-1]
 
     def close(self) -> None:
         """End it and remove its folder."""

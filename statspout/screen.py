@@ -20,7 +20,8 @@ _BEGIN, _END = "\x1b[?2026h\x1b[?25l", "\x1b[?2026l"
 _ONE_LINE_EACH, _WRAPPED = "\x1b[?7l", "\x1b[?7h"
 _SHOW_CURSOR = "\x1b[?25h"
 _ALL_ANEW = "\x1b[H\x1b[2J"
-_ERASE_REST, _ERASE_BELOW = "\x1b[K", "\x1b[J"
+_ERASE_LINE, _ERASE_BELOW = "\x1b[2K", "\x1b[J"
+_SAVE, _BACK = "\x1b7", "\x1b8"
 
 
 def is_interactive(out: Any) -> bool:
@@ -58,7 +59,7 @@ class Screen:
                 return
             self._take_stderr()
             # A terminal that was resized has moved the old lines somewhere.
-            start = self._up() if self._size in (None, size) else _ALL_ANEW
+            start = self._start() if self._size in (None, size) else _ALL_ANEW
             # Until all of it is written, nobody knows what stands there.
             self._size, self._shown = _UNKNOWN, list(lines)
             self._send(_BEGIN + start + self._frame())
@@ -70,23 +71,27 @@ class Screen:
             if self._size is None:
                 self._send(text)
             else:
-                self._send(_BEGIN + self._up() + _ERASE_BELOW + text.replace("\n", "\r\n") + self._frame())
+                self._send(_BEGIN + self._start() + _ERASE_BELOW + text.replace("\n", "\r\n") + self._frame())
 
     def close(self) -> None:
         """Leave the lines where they are, with the cursor below them, and standard error to whom it belongs."""
         with self._lock:
             begun = self._give_stderr_back()
             if self._size is not None:
-                self._send("\r" + _ERASE_BELOW + _SHOW_CURSOR + begun)
+                # Drawn once more: the keys that were pressed may stand in it.
+                down = f"\x1b[{len(self._shown)}B" + _ERASE_BELOW
+                self._send(_BEGIN + self._start() + self._frame() + down + _SHOW_CURSOR + begun)
             self._shown, self._size = [], None
 
-    def _up(self) -> str:
-        return "\r" + (f"\x1b[{len(self._shown)}A" if self._shown else "")
+    def _start(self) -> str:
+        return _BACK if self._shown else "\r"
 
     def _frame(self) -> str:
+        """The block, from where the cursor is; it is left there, so that keys do not scroll the block away."""
         # A line that a terminal takes for longer than we do must not become two.
-        lines = "".join(f"{line}{_ERASE_REST}\r\n" for line in self._shown)
-        return _ONE_LINE_EACH + lines + _ERASE_BELOW + _WRAPPED + _END
+        lines = "".join(f"{_ERASE_LINE}{line}\r\n" for line in self._shown)
+        up = f"\x1b[{len(self._shown)}A"
+        return _ONE_LINE_EACH + lines + _ERASE_BELOW + _WRAPPED + up + _SAVE + _END
 
     def _send(self, text: str) -> None:
         self._write(text.encode("utf-8", "backslashreplace"))

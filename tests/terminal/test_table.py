@@ -65,6 +65,8 @@ def test_rows_are_sorted_and_who_stops_vanishes_and_who_starts_comes(engine: Fak
         terminal.until(lambda: with_cpu(terminal, BY_CPU))
         engine.stop_container("db")
         terminal.until(lambda: with_cpu(terminal, ["web", "cache"]))
+        for _ in range(5):
+            terminal.press("Enter")
         engine.add("api", cpu=2.0)
         terminal.until(lambda: with_cpu(terminal, ["api", "web", "cache"]))
         assert terminal.codes.count("\x1b[1m") > 5
@@ -171,6 +173,8 @@ def test_names_of_every_width_leave_the_columns_where_they_are(engine: FakeEngin
         terminal.until(lambda: len(table_on(terminal.screen)) == 8 and terminal.screen[0].startswith("8 containers · "))
         terminal.until(lambda: all("%" in line for line in terminal.screen[2:10]))
         assert len({cells(line[: line.index("%")]) for line in terminal.screen[2:10]}) == 1
+        # They fill the terminal to its last column.
+        assert {cells(line) for line in terminal.screen[1:10]} == {100}
         assert [line for line in terminal.screen[10:] if line] == []
 
 

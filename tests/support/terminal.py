@@ -93,14 +93,14 @@ class Terminal:
         return self.screen[row] == PROMPT
 
     def until(self, look: Callable[[], T | None], timeout: float = 15.0) -> T:
-        """What ``look`` returns, as soon as that is true in the sense of ``if``; an AssertionError says not yet."""
+        """What ``look`` returns, as soon as that is true in the sense of ``if``; an error of a look too early is no."""
         deadline = time.monotonic() + timeout
         while True:
             try:
                 if found := look():
                     return found
                 reason = f"{found!r}"
-            except (AssertionError, IndexError) as error:
+            except (AssertionError, IndexError, ValueError) as error:
                 reason = str(error)
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {timeout:g} s: {reason}; the screen:\n" + "\n".join(self.screen))

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-
 _IDLE = 0.5
 """Seconds without a sample after which a table looks whether it is still right."""
 
 _CALM = 0.4
-"""Seconds between two drawings of a live table at least."""
+"""Seconds that a live table stands at least before samples change it."""
+
+_AT_ONCE = 0.1
+"""The same before a container that is gone vanishes from it: many may go together."""
 
 
 class Stdout(Repository):
@@ -146,11 +148,10 @@ class _Live:
         self._drawn = 0.0
 
     def came(self) -> None:
-        if time.monotonic() - self._drawn >= _CALM:
-            self._draw()
+        self._draw_after(_CALM)
 
     def gone(self) -> None:
-        self._draw()
+        self._draw_after(_AT_ONCE)
 
     def idle(self) -> None:
         self._draw()
@@ -162,13 +163,18 @@ class _Live:
         finally:
             self._screen.close()
 
+    def _draw_after(self, seconds: float) -> None:
+        # What is left undrawn is drawn by the next sample, or when none comes.
+        if time.monotonic() - self._drawn >= seconds:
+            self._draw()
+
     def _draw(self) -> None:
         from statspout.table import coloured, lines, plain
 
         self._drawn = time.monotonic()
         size = self._screen.size()
         paint = plain if os.environ.get("NO_COLOR") else coloured
-        # The line below the table is the cursor's.
+        # The line below the table is for the prompt.
         self._screen.show(lines(self.table, size.columns, max(1, size.lines - 1), paint), size)
 
 
@@ -189,8 +195,7 @@ class _Plain:
             self._due = time.monotonic() + self.table.interval
         self.idle()
 
-    def gone(self) -> None:
-        self.idle()
+    def gone(self) -> None: ...
 
     def idle(self) -> None:
         if self._due is None or (now := time.monotonic()) < self._due:
@@ -199,7 +204,8 @@ class _Plain:
             self._due = None
             return
         self._print()
-        self._due = max(self._due + self.table.interval, now)
+        following = self._due + self.table.interval
+        self._due = following if following > now else now + self.table.interval
 
     def close(self) -> None:
         if self._news and not self._failed:

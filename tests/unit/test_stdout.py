@@ -183,11 +183,11 @@ def test_a_table_comes_an_interval_after_the_first_sample_and_then_each_interval
     stream = io.BytesIO()
     repository = table(stream)
     seen = []
-    for moment in (0.0, 2.0, 4.9, 5.1, 7.0, 9.9, 10.0):
+    for moment in (0.0, 2.0, 4.9, 5.1, 7.0, 9.9, 10.0, 41.0, 41.1, 46.0):
         clock.now = 1000.0 + moment
         repository.push([sample("web", time_ns=int(clock.now * 10**9))])
         seen.append(len(tables(stream)))
-    assert seen == [0, 0, 0, 1, 1, 1, 2]
+    assert seen == [0, 0, 0, 1, 1, 1, 2, 3, 3, 4]
     assert "\x1b" not in stream.getvalue().decode()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import threading
@@ -18,7 +19,7 @@ from statspout.delivery.delivery import CLOSE_PATIENCE, Delivery
 from statspout.errors import ConfigError, SourceError, told
 from statspout.health import Health
 from statspout.logs import counted, setup
-from statspout.options import described
+from statspout.options import described, settings_of
 from statspout.registry import Registry
 from statspout.repository import LiveRepository, Repository
 from statspout.router import Route, Router, route_to
@@ -122,8 +123,8 @@ class Daemon:
     def _mount(self) -> None:
         for route in self.router.routes:
             repository = route.repository
+            _tell_interval(repository, self.settings)
             if isinstance(repository, LiveRepository):
-                repository.interval = self.settings.interval
                 self._mount_live(repository)
         if self.settings.health_address:
             self.web.mount(self.settings.health_address, self.health.routes(), "health.address", "health")
@@ -190,7 +191,14 @@ class Daemon:
 def _lost(route: Route) -> bool:
     """Whether the repository did not get what it was to get: not all of it, or, when it is closed, nothing."""
     books = route.books
-    return bool(books.dropped["shutdown"] or (books.collected and not books.delivered))
+    unwritten = isinstance(route, Delivery) and route.close_failed
+    return bool(unwritten or books.dropped["shutdown"] or (books.collected and not books.delivered))
+
+
+def _tell_interval(repository: Repository, settings: Settings) -> None:
+    # A setting of this name is the repository's own, and the user's to choose.
+    if all(setting.field != "interval" for setting in settings_of(type(repository))):
+        repository.interval = math.inf if settings.once else settings.interval
 
 
 def _check_instances(repositories: Sequence[Repository]) -> None:

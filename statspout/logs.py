@@ -24,9 +24,19 @@ _LOGGERS = {"statspout": None, "asyncio": "WARNING"}
 """Whose lines are ours to write, and the least level where it is not the user's choice."""
 
 
+class _Stderr:
+    """Standard error as it is at the moment: a live table on the same terminal takes its place for a while."""
+
+    def write(self, text: str) -> None:
+        sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def setup(level: str, format: Literal["text", "json"] = "text") -> None:  # noqa: A002 - the setting's word
     """Send the lines of every statspout logger to stderr, for people or as a JSON object each."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_Stderr())
     handler.setFormatter(_JsonLine() if format == "json" else _OneLine("%(asctime)s %(levelname)s %(message)s"))
     for name, fixed in _LOGGERS.items():
         logger = logging.getLogger(name)

@@ -30,7 +30,7 @@ RESERVED = frozenset(_OWN_PREFIXES.split())
 """Prefixes of the program's own settings, which no repository may claim."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_METHODS = ("open", "push", "clear", "close")
+_METHODS = ("open", "push", "clear", "idle", "close")
 
 
 @dataclass(slots=True)

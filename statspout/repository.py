@@ -43,6 +43,12 @@ class Repository(Options, ABC):
     flush_interval: ClassVar[float] = 1.0
     """Seconds for which a batch that is not full waits for more; 0 pushes at once."""
 
+    interval = 5.0
+    """Seconds between the samples of a container, infinite when each is sampled once; set before :meth:`open`."""
+
+    idle_interval = 0.0
+    """Seconds without anything to do after which :meth:`idle` is called, again and again; 0: never."""
+
     def open(self) -> Awaitable[None] | None:
         """Connect. An exception is logged and counted, and it is tried again with back-off."""
         return None
@@ -59,6 +65,10 @@ class Repository(Options, ABC):
         """Forget a container that is gone. It comes behind that container's last sample."""
         return None
 
+    def idle(self) -> Awaitable[None] | None:
+        """Nothing came for :attr:`idle_interval`: do what is due by the clock. An exception is as one of push."""
+        return None
+
     def close(self) -> Awaitable[None] | None:
         """Release everything. It may come without an :meth:`open` that succeeded."""
         return None
@@ -68,7 +78,8 @@ class LiveRepository(Repository):
     """A repository that serves the latest value of each container over HTTP. Subclass it and write :meth:`routes`.
 
     The router calls :meth:`push` and :meth:`clear`, plain functions, on the loop as samples come; there is no queue,
-    batch or retry. The web server mounts :meth:`routes` at :attr:`address`; equal addresses share one port.
+    batch or retry. The web server mounts :meth:`routes` at :attr:`address`; equal addresses share one port. Values
+    older than three times :attr:`interval` are not served.
     """
 
     live: ClassVar[bool] = True
@@ -76,9 +87,6 @@ class LiveRepository(Repository):
     address: str = option(
         default="127.0.0.1:8080", help="Where to listen, `host:port`; `:8080` is every interface of this machine."
     )
-
-    interval = 5.0
-    """Seconds between the samples of a container; set before :meth:`open`. Values older than three are not served."""
 
     def __post_init__(self) -> None:
         self.latest = Latest(self.interval)

@@ -1,4 +1,4 @@
-"""A sample as the JSON object that users see, the same in every repository that writes one."""
+"""A sample as users see it, the same in every repository that writes one: a JSON object, and texts for people."""
 
 from __future__ import annotations
 
@@ -59,6 +59,18 @@ def to_json(value: Any) -> bytes:
     except UnicodeEncodeError:
         # Half of a surrogate pair, from a name that was not UTF-8: JSON can carry it, escaped.
         return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def percent(value: float | None) -> str:
+    """``20.00%``; ``--`` when it is unknown."""
+    return "--" if value is None or not math.isfinite(value) else f"{value:.2f}%"
+
+
+def printable(name: str) -> str:
+    """The name without what would break a line or command a terminal."""
+    if name.isprintable():
+        return name
+    return "".join([c if c.isprintable() else c.encode("unicode_escape").decode() for c in name])
 
 
 def _finite(value: Any) -> Any:

@@ -26,7 +26,7 @@ class Books:
     delivered: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     failures: int = 0
-    """Pushes, opens and clears that failed; the samples of a failed push are retried, not lost."""
+    """Pushes, opens, clears, idles and last closes that failed; the samples of a failed push are retried, not lost."""
 
     def drop(self, reason: str, count: int = 1) -> None:
         """``count`` samples are lost for ``reason``."""

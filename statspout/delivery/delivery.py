@@ -10,7 +10,7 @@ from statspout.delivery.backoff import Backoff
 from statspout.delivery.books import Books
 from statspout.delivery.queue import Queue
 from statspout.delivery.worker import Worker
-from statspout.errors import Closed, Rejected, RepositoryError, RetryAfter
+from statspout.errors import Closed, Rejected, RepositoryError, RetryAfter, told
 from statspout.logs import Limited, counted
 from statspout.repository import Repository
 from statspout.sample import Container, Sample
@@ -44,6 +44,8 @@ class Delivery:
         self._worker = Worker(repository.name)
         self._most = repository.batch_size
         self._open = False
+        self.close_failed = False
+        """Whether what the repository owed when it was closed, such as a buffer, may be lost."""
         self._wanted = asyncio.Event()
         self._full = asyncio.Event()
         self._idle = asyncio.Event()
@@ -103,7 +105,11 @@ class Delivery:
         if left := self.books.queued:
             log.warning("%s: %s lost: not delivered before the end", self.repository.name, counted(left, "sample"))
         self._lose_all("shutdown")
-        await self._close(min(patience, CLOSE_PATIENCE))
+        error = await self._close(min(patience, CLOSE_PATIENCE))
+        if error is not None and not isinstance(error, TimeoutError):
+            self.books.failures += 1
+            self.close_failed = True
+            log.warning("%s: close failed: %s", self.repository.name, told(error))
         self._worker.stop()
 
     # delivering
@@ -126,7 +132,8 @@ class Delivery:
             self._wanted.clear()
             self._full.clear()
             self._idle.set()
-        await self._wanted.wait()
+        if not await self._came():
+            return
         await self._fill()
         await self._deliver(self._queue.take(self._most))
 
@@ -138,6 +145,21 @@ class Delivery:
             return False
         self._open = True
         return True
+
+    async def _came(self) -> bool:
+        """Wait for something to deliver. False when nothing came for so long that the repository was told."""
+        pause = self.repository.idle_interval
+        try:
+            async with asyncio.timeout(pause or None):
+                await self._wanted.wait()
+            return True
+        except TimeoutError:
+            pass
+        try:
+            await self._worker.call(self.repository.idle)
+        except Exception as error:  # noqa: BLE001 - foreign code: whatever it is, it is counted, and opened anew
+            await self._failed("idle", error)
+        return False
 
     async def _fill(self) -> None:
         """Wait for a full batch, but not longer than the repository wants to."""
@@ -254,13 +276,15 @@ class Delivery:
         name = self.repository.name
         self._limited.warning(f"{name} {kind}", "%s: %s", name, text)
 
-    async def _close(self, patience: float) -> None:
+    async def _close(self, patience: float) -> Exception | None:
         self._open = False
         try:
             async with asyncio.timeout(patience):
                 await self._worker.call(self.repository.close)
         except Exception as error:  # noqa: BLE001 - foreign code: there is nothing to lose in it any more
             log.debug("%s: close failed: %s", self.repository.name, error)
+            return error
+        return None
 
     def _waiting(self) -> int:
         return self._queue.samples + self._in_flight

@@ -68,6 +68,7 @@ class RepositoryContract(ABC):
         one = sample()
         with _opened(self.make()) as driver:
             driver.push([one])
+            driver.idle()
             driver.clear(one.container)
 
     def test_what_was_pushed_is_stored(self) -> None:
@@ -175,6 +176,9 @@ class _Driver:
 
     def clear(self, container: Container) -> None:
         self._call(self.repository.clear, container)
+
+    def idle(self) -> None:
+        self._call(self.repository.idle)
 
     def close(self) -> None:
         self._call(self.repository.close)

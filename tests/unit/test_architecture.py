@@ -23,7 +23,7 @@ LAYERS = [
     ["values"],
     ["latest", "shapes", "exposition", "labels"],
     ["scrape"],
-    ["repository", "source"],
+    ["repository", "source", "table", "screen"],
     ["registry", "settings", "notes", "flags", "configfile"],
     ["config"],
     ["sources", "delivery", "web", "repositories"],
@@ -79,7 +79,9 @@ def test_imports_point_one_way() -> None:
 
 def test_repositories_use_the_public_door_only() -> None:
     # Labels and scrapes: the same settings and formats in every repository that has tags, or is scraped.
-    public = {"statspout.shapes", "statspout.exposition", "statspout.catalogue", "statspout.labels", "statspout.scrape"}
+    # Table and screen: what is pure in stdout's table, and the terminal that it stands on.
+    modules_of_ours = ("shapes", "exposition", "catalogue", "labels", "scrape", "table", "screen")
+    public = {f"statspout.{module}" for module in modules_of_ours}
     wrong = [
         f"{path.name} imports {imported}"
         for part, path in modules()

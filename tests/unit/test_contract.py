@@ -41,6 +41,18 @@ class TestStdoutJson(TestStdout):
         return Stdout(format="json", stream=io.BytesIO())
 
 
+class TestStdoutTable(RepositoryContract):
+    def make(self) -> Repository:
+        return Stdout(format="table", stream=io.BytesIO())
+
+    def stored(self, repository: Repository) -> Sequence[object]:
+        # A close writes what has not been written.
+        repository.close()
+        assert isinstance(repository, Stdout)
+        lines: list[bytes] = repository.stream.getvalue().splitlines()
+        return lines
+
+
 class TestRest(RepositoryContract):
     def make(self) -> Repository:
         return Rest()

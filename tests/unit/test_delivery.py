@@ -413,3 +413,69 @@ def test_the_record_crosses_unchanged() -> None:
     (got,) = repository.stored
     assert isinstance(got, ContainerSample)
     assert got == samples(1)[0]
+
+
+class Waiting(Recorder):
+    """Wants to hear of quiet times; ``trouble`` is raised by the first of them, and by every close."""
+
+    name = "waiting"
+    idle_interval = 0.01
+    trouble: Exception | None = None
+
+    def idle(self) -> None:
+        self.calls.append("idle")
+        if self.trouble is not None and self.calls.count("idle") == 1:
+            raise self.trouble
+
+    def close(self) -> None:
+        super().close()
+        if self.trouble is not None:
+            raise self.trouble
+
+
+async def quiet(repository: Waiting, count: int) -> None:
+    async with asyncio.timeout(5):
+        while repository.calls.count("idle") < count:  # noqa: ASYNC110 - it is called in another thread
+            await asyncio.sleep(0.005)
+
+
+def test_a_repository_hears_of_quiet_times_again_and_again() -> None:
+    repository = Waiting()
+
+    async def work(delivery: Delivery) -> None:
+        await quiet(repository, 2)
+        delivery.put(sample())
+        await quiet(repository, 4)
+
+    assert deliver(repository, work).books.failures == 0
+    assert repository.calls.count("open") == repository.calls.count("push") == repository.calls.count("close") == 1
+
+
+def test_who_fails_in_a_quiet_time_is_closed_and_opened_and_goes_on() -> None:
+    repository = Waiting()
+    repository.trouble = OSError("down")
+
+    async def work(delivery: Delivery) -> None:
+        await quiet(repository, 2)
+        delivery.put(sample())
+
+    assert deliver(repository, work).books.failures == 2
+    assert repository.calls[:4] == ["open", "idle", "close", "open"]
+    assert len(repository.stored) == 1
+
+
+def test_who_wants_nothing_more_in_a_quiet_time_is_retired() -> None:
+    repository = Waiting()
+    repository.trouble = Closed("gone")
+    deliver(repository, lambda delivery: asyncio.wait_for(delivery.finished.wait(), 5))
+    assert "push" not in repository.calls
+
+
+@pytest.mark.parametrize("trouble", [None, OSError("full")])
+def test_a_last_close_that_fails_is_told(trouble: Exception | None, caplog: pytest.LogCaptureFixture) -> None:
+    repository = Waiting()
+    repository.idle_interval = 0
+    repository.trouble = trouble
+    delivery = deliver(repository, put(1))
+    assert delivery.close_failed == bool(trouble)
+    assert ("waiting: close failed: OSError: full" in caplog.text) == bool(trouble)

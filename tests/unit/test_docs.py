@@ -18,6 +18,7 @@ from statspout.registry import load
 from statspout.repositories.stdout import Stdout
 from statspout.settings import Settings
 from statspout.shapes import rest_object
+from statspout.table import Table, lines
 from statspout.testing import sample
 
 ROOT = Path(__file__).parents[2]
@@ -116,3 +117,27 @@ def test_a_metric_is_added_by_the_line_that_contributing_shows() -> None:
     line = re.findall(r"^    (Entry\(.*\n)", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)[0]
     done = subprocess.run([sys.executable, "-c", ONE_LINE, line], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.stdout.splitlines() == ["[60]", "[]", "60 None", "['60']", "True"], done.stderr
+
+
+def shown_table() -> list[str]:
+    """The lines of the table in docs/stdout.md: three containers, ten samples each."""
+    table, interval = Table(5.0), 5_000_000_000
+    for name, cpu, mem, rx, tx, disk in (
+        ("shop-worker-1", 156.31, 175_532_000, 11_300, 28_200, None),
+        ("shop-api-1", 90.08, 198_075_000, 85_800, 269_000, None),
+        ("shop-db-1", 49.78, 329_567_000, 33_900, 111_000, 137_000),
+    ):
+        for n in range(10):
+            one = sample(
+                name, host="demo", time_ns=1_795_341_605_000_000_000 - (9 - n) * interval, pids=8,
+                cpu_percent=cpu * (n + 3) / 12, mem_usage=mem, mem_limit=2**29, mem_percent=mem / 2**29 * 100,
+                rx_bytes=rx * 5 * n, tx_bytes=tx * 5 * n,
+                blkio_read_bytes=disk and disk * 5 * n, blkio_write_bytes=disk and disk * 20 * n,
+            )  # fmt: skip
+            table.put(one)
+    return lines(table)
+
+
+def test_the_table_in_the_docs_is_the_one_that_is_written() -> None:
+    text = (ROOT / "docs/stdout.md").read_text().partition("<!-- the table: held by tests/unit/test_docs.py -->\n\n")[2]
+    assert [line[4:] for line in text.partition("\n\n")[0].split("\n")] == shown_table()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
@@ -99,3 +100,10 @@ def test_the_settings_that_are_told_have_no_secret_in_them() -> None:
     book = Book(token="hunter22", url="mongodb://me:hunter22@db:1/x", tags=("a", "b"))
     assert described(book, "book") == "book.token=*** book.url=mongodb://me:***@db:1/x book.seconds=2 book.tags=a,b"
     assert "seconds" not in described(book, "book", changed=True)
+
+
+def test_lines_go_to_what_is_standard_error_when_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs.setup("info")
+    monkeypatch.setattr("sys.stderr", taken := io.StringIO())
+    logging.getLogger("statspout").warning("above the table")
+    assert taken.getvalue().endswith("WARNING above the table\n")

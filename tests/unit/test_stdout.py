@@ -16,6 +16,7 @@ import pytest
 
 from statspout import Closed, Container, ContainerSample
 from statspout.repositories.stdout import Stdout
+from statspout.screen import is_interactive
 from statspout.shapes import rest_object
 from statspout.testing import sample, samples
 
@@ -143,3 +144,119 @@ def test_an_error_of_a_real_file_is_raised() -> None:
         pytest.skip("this system has no /dev/full")
     with Path("/dev/full").open("wb", buffering=0) as stream, pytest.raises(OSError, match="No space"):
         Stdout(stream=stream).push([sample()])
+
+
+# The table, where there is no terminal
+
+
+class Clock:
+    """Monotonic seconds that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("statspout.repositories.stdout.time.monotonic", clock)
+    return clock
+
+
+def table(stream: Any, interval: float = 5.0) -> Stdout:
+    repository = Stdout(format="table", stream=stream)
+    repository.interval = interval
+    repository.open()
+    return repository
+
+
+def tables(stream: io.BytesIO) -> list[list[str]]:
+    """The names in each of the tables that are there; every table has its two first lines."""
+    found = [text.splitlines() for text in stream.getvalue().decode().split("\n\n") if text]
+    assert all(" · sorted by CPU" in lines[0] and lines[1].startswith("NAME  ") for lines in found)
+    return [[line.split()[0] for line in lines[2:]] for lines in found]
+
+
+def test_a_table_comes_an_interval_after_the_first_sample_and_then_each_interval(clock: Clock) -> None:
+    stream = io.BytesIO()
+    repository = table(stream)
+    seen = []
+    for moment in (0.0, 2.0, 4.9, 5.1, 7.0, 9.9, 10.0, 41.0, 41.1, 46.0):
+        clock.now = 1000.0 + moment
+        repository.push([sample("web", time_ns=int(clock.now * 10**9))])
+        seen.append(len(tables(stream)))
+    assert seen == [0, 0, 0, 1, 1, 1, 2, 3, 3, 4]
+    assert "\x1b" not in stream.getvalue().decode()
+
+
+def test_a_table_comes_without_another_sample_too_but_none_without_news(clock: Clock) -> None:
+    stream = io.BytesIO()
+    repository = table(stream)
+    repository.push(samples(3))
+    for moment in (4.0, 6.0, 12.0, 18.0):
+        clock.now = 1000.0 + moment
+        repository.idle()
+    repository.close()
+    assert tables(stream) == [["web-2", "web-1", "web-0"]]
+
+
+def test_once_is_one_table_with_everybody(clock: Clock) -> None:
+    stream = io.BytesIO()
+    repository = table(stream, math.inf)
+    for one in samples(50):
+        clock.now += 60
+        repository.push([one])
+    repository.clear(samples(50)[7].container)
+    assert tables(stream) == []
+    repository.close()
+    assert [len(names) for names in tables(stream)] == [49]
+
+
+@pytest.mark.parametrize("limits", [(10,), (10, 10), (0,), (200,), (10, 1, OSError(errno.ENOSPC, "full"), 5)])
+def test_after_an_error_every_table_is_whole(limits: tuple[Any, ...], clock: Clock) -> None:
+    stream = Flaky(*[limit for limit in limits if limit != 0], OSError(errno.ENOSPC, "full"))
+    repository = table(stream)
+    for _ in range(5):
+        clock.now += 5
+        try:
+            repository.push([sample("a"), sample("b", time_ns=int(clock.now * 10**9))])
+        except OSError:
+            repository.close()
+            repository.open()
+    assert set(map(tuple, tables(io.BytesIO(stream.taken)))) == {("a", "b")}
+
+
+def test_a_table_for_nobody_ends_the_repository_though_it_is_the_last() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb", buffering=0) as stream:
+        repository = table(stream)
+        repository.push([sample()])
+        with pytest.raises(Closed, match="closed by its reader"):
+            repository.close()
+        repository.close()
+
+
+class Tty(io.BytesIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "term", "interactive"),
+    [
+        (Tty(), "xterm", True),
+        (Tty(), "dumb", False),
+        (Tty(), "", False),
+        (Tty(), None, False),
+        (io.BytesIO(), "xterm", False),
+        (object(), "xterm", False),
+    ],
+)
+def test_a_table_is_live_on_a_terminal_that_can(
+    stream: Any, term: str | None, interactive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TERM") if term is None else monkeypatch.setenv("TERM", term)
+    assert is_interactive(stream) == interactive

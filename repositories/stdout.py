@@ -14,8 +14,8 @@ from statspout import Closed, Container, ContainerSample, Repository, Sample, op
 from statspout.shapes import percent, printable, rest_object, to_json
 
 if TYPE_CHECKING:
-    from statspout.screen import Screen
-    from statspout.table import Table
+    from statspout.terminal.rows import Table
+    from statspout.terminal.screen import Screen
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -91,8 +91,8 @@ class Stdout(Repository):
         self._view.came()
 
     def _new_view(self) -> _View:
-        from statspout.screen import Screen, is_interactive
-        from statspout.table import Table
+        from statspout.terminal.rows import Table
+        from statspout.terminal.screen import Screen, is_interactive
 
         table = Table(self.interval, self.sort)
         out = _unbuffered(sys.stdout if self.stream is None else self.stream)
@@ -169,7 +169,7 @@ class _Live:
             self._draw()
 
     def _draw(self) -> None:
-        from statspout.table import coloured, lines, plain
+        from statspout.terminal.page import coloured, lines, plain
 
         self._drawn = time.monotonic()
         size = self._screen.size()
@@ -212,7 +212,7 @@ class _Plain:
             self._print()
 
     def _print(self) -> None:
-        from statspout.table import lines
+        from statspout.terminal.page import lines
 
         text = "".join(f"{line}\n" for line in lines(self.table)).encode()
         self._failed = True

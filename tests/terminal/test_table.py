@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 from support.terminal import Terminal
 
-from statspout.table import cells
+from statspout.terminal.text import cells
 from statspout.testing import FakeEngine
 from statspout.testing.engine_fleet import FaultKind
 

@@ -18,7 +18,8 @@ from statspout.registry import load
 from statspout.repositories.stdout import Stdout
 from statspout.settings import Settings
 from statspout.shapes import rest_object
-from statspout.table import Table, lines
+from statspout.terminal.page import lines
+from statspout.terminal.rows import Table
 from statspout.testing import sample
 
 ROOT = Path(__file__).parents[2]

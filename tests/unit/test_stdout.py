@@ -16,8 +16,8 @@ import pytest
 
 from statspout import Closed, Container, ContainerSample
 from statspout.repositories.stdout import Stdout
-from statspout.screen import is_interactive
 from statspout.shapes import rest_object
+from statspout.terminal.screen import is_interactive
 from statspout.testing import sample, samples
 
 BARE = ContainerSample(time_ns=1487073601 * 10**9, host="h", container=Container(id="a", name="web"))

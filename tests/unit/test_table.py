@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
-from statspout import ContainerSample, table
-from statspout.table import COLUMNS, LAYOUTS, Rates, Row, Sort, Table, cells, coloured, in_order, layout, lines
+from statspout import ContainerSample
+from statspout.terminal.columns import COLUMNS, LAYOUTS, layout
+from statspout.terminal.page import coloured, lines
+from statspout.terminal.rows import Rates, Row, Sort, Table, in_order, rates
+from statspout.terminal.text import cells, memory, shortened, size, sparkline
 from statspout.testing import sample
 
 SECOND = 1_000_000_000
@@ -60,7 +63,7 @@ AFTER: dict[str, Any] = {"rx_bytes": 200, "tx_bytes": 400, "blkio_read_bytes": 6
 def test_a_rate_is_what_the_counter_grew_by_or_unknown(
     before: ContainerSample | None, now: ContainerSample, expected: Rates
 ) -> None:
-    assert table.rates(before, now) == expected
+    assert rates(before, now) == expected
 
 
 def test_a_sample_that_comes_again_changes_nothing() -> None:
@@ -88,7 +91,7 @@ def test_the_gone_and_the_silent_are_not_in_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "traffic", "memory"),
+    ("value", "traffic", "held"),
     [
         (None, "--", "--"),
         (0, "0B", "0B"),
@@ -104,8 +107,8 @@ def test_the_gone_and_the_silent_are_not_in_the_table() -> None:
         (2**64 - 1, "18.4EB", "16EiB"),
     ],
 )
-def test_bytes_are_written_as_docker_stats_writes_them(value: float | None, traffic: str, memory: str) -> None:
-    assert (table.size(value), table.memory(value)) == (traffic, memory)
+def test_bytes_are_written_as_docker_stats_writes_them(value: float | None, traffic: str, held: str) -> None:
+    assert (size(value), memory(value)) == (traffic, held)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +122,7 @@ def test_bytes_are_written_as_docker_stats_writes_them(value: float | None, traf
     ],
 )
 def test_a_trend_has_a_mark_a_sample_and_a_gap_where_unknown(values: list[float | None], marks: str) -> None:
-    assert table.sparkline(values) == marks
+    assert sparkline(values) == marks
 
 
 def row(name: str, **fields: Any) -> Row:
@@ -211,7 +214,7 @@ def test_no_line_is_longer_than_the_terminal_is_wide(columns: int) -> None:
     ],
 )
 def test_what_is_too_long_ends_in_three_dots(text: str, room: int, shown: str) -> None:
-    assert table.shortened(text, room) == shown
+    assert shortened(text, room) == shown
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,8 @@ context of the docker configuration, and the usual socket.
 
 from __future__ import annotations
 
-import json
-import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from statspout.errors import ConfigError
@@ -26,7 +23,9 @@ from statspout.sources.engine.address import (
     tcp_address,
     unix_address,
 )
+from statspout.sources.engine.contexts import contexts, current_context, tls_of_context, tls_of_environment
 from statspout.sources.engine.ssh import REMOTE_SOCKET, SshAddress
+from statspout.sources.engine.tls import Tls
 
 SOCKET = "/var/run/docker.sock"
 HTTP = "localhost:2375"
@@ -41,54 +40,6 @@ class Endpoint:
 
     def __str__(self) -> str:
         return f"{self.address} ({self.origin})" if self.origin else str(self.address)
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """What TLS needs, if it is ``wanted``; the files are paths of PEM files.
-
-    ``where`` says, in an error, where they were given.
-    """
-
-    wanted: bool = False
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
-    verify: bool = True
-    where: Mapping[str, str] | None = None
-
-    def context(self) -> ssl.SSLContext:
-        """The context of every connection, or ConfigError."""
-        for kind, path in (("ca", self.ca), ("cert", self.cert), ("key", self.key)):
-            _check_readable(path, self._named(kind))
-        if bool(self.cert) != bool(self.key):
-            given, missing = ("cert", "key") if self.cert else ("key", "cert")
-            raise ConfigError(f"{self._named(given)}: {self._named(missing)} has to come with it")
-        try:
-            context = ssl.create_default_context(cafile=self.ca)
-        except ssl.SSLError as error:
-            raise ConfigError(
-                f"{self._named('ca')}: {self.ca} has no certificate in it: a PEM file is right"
-            ) from error
-        if not self.verify:
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        if self.cert:
-            self._load(context, self.cert)
-        return context
-
-    def _load(self, context: ssl.SSLContext, cert: str) -> None:
-        try:
-            # The password keeps OpenSSL from asking for one at the terminal.
-            context.load_cert_chain(cert, self.key, password=lambda: "")
-        except ssl.SSLError as error:
-            reason = (error.reason or "not PEM, or with a password").replace("_", " ").lower()
-            raise ConfigError(
-                f"{self._named('cert')}, {self._named('key')}: {cert} and {self.key} cannot be used: {reason}: "
-                "a certificate and its own key, both PEM, are right"
-            ) from error
-
-    def _named(self, kind: str) -> str:
-        return (self.where or {}).get(kind, f"--docker.tls-{kind}")
 
 
 def endpoint_of(settings: Settings, environ: Mapping[str, str]) -> Endpoint:
@@ -178,88 +129,27 @@ def _tls(settings: Settings) -> Tls:
 def _as_docker_does(environ: Mapping[str, str], tls: Tls) -> Endpoint:
     if url := environ.get("DOCKER_HOST"):
         if not tls.wanted and not url.startswith(("unix://", "ssh://")):
-            tls = _tls_of_environment(environ, tls.verify)
+            tls = tls_of_environment(environ, tls.verify)
         return Endpoint(address_of(url, "DOCKER_HOST", tls), "DOCKER_HOST")
     if name := environ.get("DOCKER_CONTEXT"):
         return _of_context(name, "DOCKER_CONTEXT", environ, tls)
-    if name := _current_context(environ):
+    if name := current_context(environ):
         return _of_context(name, "the current docker context", environ, tls)
     return Endpoint(_plain(UnixAddress(SOCKET), "the usual socket", tls))
-
-
-def _folder(environ: Mapping[str, str]) -> Path:
-    """Where the docker command has its configuration."""
-    return Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or "/") / ".docker")
-
-
-def _tls_of_environment(environ: Mapping[str, str], verify: bool) -> Tls:
-    """As the docker command's library: DOCKER_CERT_PATH, or DOCKER_TLS_VERIFY alone, which makes it ~/.docker."""
-    path = environ.get("DOCKER_CERT_PATH")
-    if not path and not environ.get("DOCKER_TLS_VERIFY"):
-        return Tls(verify=verify)
-    folder = Path(path) if path else _folder(environ)
-    files = {kind: str(folder / f"{kind}.pem") for kind in ("ca", "cert", "key")}
-    if not path:
-        # Without one, all that has to be there is the authority: not every engine wants a certificate of ours.
-        files = {kind: file for kind, file in files.items() if kind == "ca" or Path(file).exists()}
-    told = dict.fromkeys(("ca", "cert", "key"), "DOCKER_CERT_PATH" if path else "DOCKER_TLS_VERIFY")
-    return Tls(True, files.get("ca"), files.get("cert"), files.get("key"), verify, told)
-
-
-def _current_context(environ: Mapping[str, str]) -> str:
-    """The current context's name; looked up without loading what reads a context, for most machines have none."""
-    try:
-        found = json.loads((_folder(environ) / "config.json").read_bytes()).get("currentContext", "")
-    except (OSError, ValueError, AttributeError):
-        return ""
-    return found if isinstance(found, str) else ""
 
 
 def _of_context(name: str, where: str, environ: Mapping[str, str], tls: Tls) -> Endpoint:
     origin = f"{where} {name}"
     if name == "default":
         return Endpoint(_plain(UnixAddress(SOCKET), where, tls), origin)
-    contexts = _contexts(_folder(environ))
-    if name not in contexts:
-        raise ConfigError(
-            f"{where}: there is no docker context {name!r}: there are {', '.join(['default', *sorted(contexts)])}"
-        )
-    file, said = contexts[name]
+    known = contexts(environ)
+    if name not in known:
+        there = ", ".join(["default", *sorted(known)])
+        raise ConfigError(f"{where}: there is no docker context {name!r}: there are {there}")
+    file, said = known[name]
     url = said.get("Host") or f"unix://{SOCKET}"
     if not isinstance(url, str):
         raise ConfigError(f"{where}: {file}: its Host is no text: {url!r}")
     if not tls.wanted and not url.startswith(("unix://", "ssh://")):
-        tls = _tls_of_context(file, tls.verify and not said.get("SkipTLSVerify", False), origin)
+        tls = tls_of_context(file, tls.verify and not said.get("SkipTLSVerify", False), origin)
     return Endpoint(address_of(url, origin, tls), origin)
-
-
-def _contexts(folder: Path) -> dict[str, tuple[Path, Mapping[str, Any]]]:
-    """The docker contexts: the file of each, and what it says of its engine. One that cannot be read is none.
-
-    Not by docker-py: where there is no config.json it looks in the working directory, it takes an engine with only an
-    authority for one without TLS, and it takes the local engine for a context that does not exist.
-    """
-    found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
-    for file in sorted((folder / "contexts" / "meta").glob("*/meta.json")):
-        try:
-            said = json.loads(file.read_bytes())
-            found[str(said["Name"])] = (file, dict(said["Endpoints"]["docker"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return found
-
-
-def _tls_of_context(file: Path, verify: bool, origin: str) -> Tls:
-    """The certificates of the context with this file: they are in a folder of the same name."""
-    folder = file.parents[2] / "tls" / file.parent.name / "docker"
-    files = {kind: str(folder / f"{kind}.pem") for kind in ("ca", "cert", "key") if (folder / f"{kind}.pem").exists()}
-    told = dict.fromkeys(("ca", "cert", "key"), origin)
-    return Tls(bool(files), files.get("ca"), files.get("cert"), files.get("key"), verify, told)
-
-
-def _check_readable(path: str | None, where: str) -> None:
-    if path is not None:
-        try:
-            Path(path).read_bytes()
-        except OSError as error:
-            raise ConfigError(f"{where}: {path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,62 @@
+"""What the docker command goes by: its configuration, its contexts, and its certificates.
+
+Not read by docker-py: where there is no config.json it looks for contexts in the working directory, it takes an engine
+with only an authority for one without TLS, and it takes the local engine for a context that does not exist.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from statspout.sources.engine.tls import Tls
+
+
+def _folder(environ: Mapping[str, str]) -> Path:
+    """Where the docker command has its configuration."""
+    return Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or "/") / ".docker")
+
+
+def tls_of_environment(environ: Mapping[str, str], verify: bool) -> Tls:
+    """As the docker command's library: DOCKER_CERT_PATH, or DOCKER_TLS_VERIFY alone, which makes it ~/.docker."""
+    path = environ.get("DOCKER_CERT_PATH")
+    if not path and not environ.get("DOCKER_TLS_VERIFY"):
+        return Tls(verify=verify)
+    place = Path(path) if path else _folder(environ)
+    files = {kind: str(place / f"{kind}.pem") for kind in ("ca", "cert", "key")}
+    if not path:
+        # Without one, all that has to be there is the authority: not every engine wants a certificate of ours.
+        files = {kind: file for kind, file in files.items() if kind == "ca" or Path(file).exists()}
+    told = dict.fromkeys(("ca", "cert", "key"), "DOCKER_CERT_PATH" if path else "DOCKER_TLS_VERIFY")
+    return Tls(True, files.get("ca"), files.get("cert"), files.get("key"), verify, told)
+
+
+def current_context(environ: Mapping[str, str]) -> str:
+    """The current context's name; looked up without loading what reads a context, for most machines have none."""
+    try:
+        found = json.loads((_folder(environ) / "config.json").read_bytes()).get("currentContext", "")
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return found if isinstance(found, str) else ""
+
+
+def contexts(environ: Mapping[str, str]) -> dict[str, tuple[Path, Mapping[str, Any]]]:
+    """The docker contexts: the file of each, and what it says of its engine. One that cannot be read is none."""
+    found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
+    for file in sorted((_folder(environ) / "contexts" / "meta").glob("*/meta.json")):
+        try:
+            said = json.loads(file.read_bytes())
+            found[str(said["Name"])] = (file, dict(said["Endpoints"]["docker"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def tls_of_context(file: Path, verify: bool, origin: str) -> Tls:
+    """The certificates of the context with this file: they are in a folder of the same name."""
+    place = file.parents[2] / "tls" / file.parent.name / "docker"
+    files = {kind: str(place / f"{kind}.pem") for kind in ("ca", "cert", "key") if (place / f"{kind}.pem").exists()}
+    told = dict.fromkeys(("ca", "cert", "key"), origin)
+    return Tls(bool(files), files.get("ca"), files.get("cert"), files.get("key"), verify, told)

@@ -35,9 +35,6 @@ RELIST = 30.0
 SLOWEST_RETRY = 30.0
 """Seconds between two subscriptions to an event stream that keeps ending; the list is taken each time."""
 
-SLOWEST_CONNECT = 5.0
-"""Seconds between two attempts at an engine that is down: a refused connection costs nothing."""
-
 STEADY = 30.0
 """Seconds after which a subscription that ends was a good one: the next is made at once."""
 
@@ -105,7 +102,7 @@ class Discovery:
                 try:
                     await self._session()
                 except EngineDown as error:
-                    slowest = SLOWEST_CONNECT
+                    slowest = self._client.address.slowest_connect
                     self._down(error)
                 except SourceError as error:
                     self._limited.warning("engine", "engine %s: %s: trying again", self._client.address, error)

@@ -13,6 +13,9 @@ from statspout.errors import ConfigError
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
+SLOWEST_CONNECT = 5.0
+"""Seconds between two attempts at an engine that is down: a refused connection costs nothing."""
+
 PORT = 2375
 TLS_PORT = 2376
 
@@ -23,6 +26,10 @@ class Address(Protocol):
     @property
     def host(self) -> str:
         """The Host header of requests."""
+
+    @property
+    def slowest_connect(self) -> float:
+        """Seconds between two attempts when nobody is there, at the most."""
 
     @property
     def when_cut(self) -> str:
@@ -40,6 +47,7 @@ class UnixAddress:
 
     host = "docker"
     when_cut = ""
+    slowest_connect = SLOWEST_CONNECT
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -58,6 +66,8 @@ class UnixAddress:
 
 class TcpAddress:
     """An engine that listens on TCP; with ``tls``, encrypted by it."""
+
+    slowest_connect = SLOWEST_CONNECT
 
     def __init__(self, hostname: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.hostname, self.port = hostname, port

@@ -62,6 +62,7 @@ class SshAddress:
     """
 
     host = "docker"
+    slowest_connect = 30.0  # each attempt is a process here and a login there
     when_cut = " (as when there is no engine at that socket over there, or ssh may not forward it)"
 
     def __init__(self, destination: str, port: int | None = None, remote: str = REMOTE_SOCKET) -> None:

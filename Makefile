@@ -25,7 +25,7 @@ clean: ## remove everything that was built or downloaded
 # What a build leaves would put deleted modules back.
 .venv/.installed: pyproject.toml README.md $(SOURCES)
 	@scripts/venv .venv
-	@echo "installing statspout into .venv"
+	@echo "installing statspout into .venv" >&2
 	@rm -rf build *.egg-info
 	@.venv/bin/python -m pip install -qq --no-input --disable-pip-version-check '.[all]'
 	@rm -rf build *.egg-info

@@ -14,7 +14,7 @@ from typing import Any
 
 from cyclopts import App
 
-from statspout.configfile import Entries, first_value, read_file, take_file
+from statspout.configfile import Entries, read_file, take_file
 from statspout.errors import ConfigError, told
 from statspout.flags import command_line, go_dashes, take_flags
 from statspout.logs import hide
@@ -86,8 +86,9 @@ def _first_phase(
     first = read(argv, environ, {"": (_CONFIG, _PLUGIN)}, strict=False)
     path = first.values.get("config", "")
     entries = read_file(path, first.origins["config"]) if path else {}
-    plugins = first.values.get("plugin") or first_value(entries, path, _PLUGIN) or ()
-    return path, entries, load(plugins, classes)
+    take_file(first, path, {key: value for key, value in entries.items() if key == "plugin"}, [_PLUGIN], ())
+    with placed(first):
+        return path, entries, load(first.values.get("plugin", ()), classes)
 
 
 def read(
@@ -119,11 +120,14 @@ def placed(given: Given) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        flag, separator, rest = str(error).partition(": ")
-        origin = given.origins.get(flag.removeprefix("--"))
-        if not separator or not flag.startswith("--") or origin in (None, flag):
+        if not str(error).startswith("--"):
             raise
-        raise ConfigError(f"{origin}: {rest}") from error
+        flag = str(error)[2:]
+        for end in (":", " "):  # as in `--rest.path: ...` and `--plugin x.py:X: ...`
+            name, separator, rest = flag.partition(end)
+            if separator and name in given.origins and given.origins[name] != f"--{name}":
+                raise ConfigError(f"{given.origins[name]}{end}{rest}") from error
+        raise
 
 
 def _in_environment(setting: Setting, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -16,16 +16,27 @@ from statspout.values import Given, secret_file, spellings, typed
 Entries = dict[str, Any]
 """What a file says: values by dotted key."""
 
+_LARGEST = 4 * 2**20
+"""Bytes of a file that are read."""
+
 
 def read_file(path: str, where: str) -> Entries:
     """The file's entries, or ConfigError; ``where`` is the setting that named the file."""
     try:
-        return dict(_flat(tomllib.loads(Path(path).read_bytes().decode())))
-    except OSError as error:
-        raise ConfigError(f"{where}: {path} cannot be read: {error.strerror or error}") from error
+        with Path(path).open("rb") as file:
+            data = file.read(_LARGEST + 1)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{where}: {path} cannot be read: {getattr(error, 'strerror', error)}") from error
+    if len(data) > _LARGEST:
+        raise ConfigError(f"{where}: {path} is larger than {_LARGEST // 2**20} MiB: it is no configuration")
+    try:
+        # Some editors begin a file with a mark that TOML does not have.
+        return dict(_flat(tomllib.loads(data.decode("utf-8-sig"))))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: it is not UTF-8 text: TOML is right, as `statspout config` prints it") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except RecursionError as error:
+        raise ConfigError(f"{path}: it is nested too deeply: see what `statspout config` prints") from error
+    except ValueError as error:
         raise ConfigError(f"{path}: it is not TOML: {error}: see what `statspout config` prints") from error
 
 
@@ -47,14 +58,7 @@ def take_file(
         given.take(setting.name, found)
     for key in entries:
         if key not in known and key.partition(".")[0] not in strangers:
-            raise ConfigError(f"{path}: {key}: there is no such setting: {_nearest(key, known)}")
-
-
-def first_value(entries: Entries, path: str, setting: Setting) -> Any:
-    """The value of one setting in a file whose other keys are not looked at yet."""
-    given = Given()
-    take_file(given, path, {key: value for key, value in entries.items() if key == setting.name}, [setting], ())
-    return given.values.get(setting.name)
+            raise ConfigError(f"{path}: {key}: {_unknown(key, known)}")
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -69,6 +73,12 @@ def _secret(path: object, where: str) -> str:
     if not isinstance(path, str):
         raise ConfigError(f"{where}: {path!r} is wrong: the path of a file is right")
     return secret_file(path, where)
+
+
+def _unknown(key: str, known: Collection[str]) -> str:
+    if any(name.startswith(f"{key}.") for name in known):
+        return f"it is a table, not a value: [{key}] is right"
+    return f"there is no such setting: {_nearest(key, known)}"
 
 
 def _nearest(key: str, known: Collection[str]) -> str:
@@ -96,7 +106,7 @@ def render(groups: Mapping[str, Sequence[Setting]], titles: Mapping[str, str], g
         if not settings:
             continue
         if group:
-            lines += ["", "", f"# Repository {group}: {titles[group]}", f"[{group}]"]
+            lines += ["", "", f"# Repository {group}: {' '.join(titles[group].split())}", f"[{group}]"]
         for table in dict.fromkeys(setting.name.rpartition(".")[0] for setting in settings):
             if not group and table:
                 lines += ["", f"[{table}]"]
@@ -109,13 +119,13 @@ def render(groups: Mapping[str, Sequence[Setting]], titles: Mapping[str, str], g
 def _entry(setting: Setting, given: Given) -> Iterator[str]:
     key = setting.name.rpartition(".")[2]
     kind = type_name(setting.type)
-    yield f"# {setting.help} {_nature(setting, kind)}".rstrip()
+    yield f"# {' '.join(setting.help.split())} {_nature(setting, kind)}".rstrip()
     if setting.secret:
         known = " (one is given)" if setting.name in given.values else ""
         yield f'# A secret{known}: it can also stand here itself, as {key} = "...".'
         yield f'#{key}-file = "/run/secrets/{setting.name}"'
     elif setting.name in given.values:
-        yield f"{key} = {_toml(given.values[setting.name])}"
+        yield f"{key} = {_given_as_toml(setting, given)}"
     elif setting.required or setting.default is None:
         yield f"#{key} ="
     else:
@@ -128,6 +138,15 @@ def _nature(setting: Setting, kind: str) -> str:
     if setting.default is None:
         return f"Unset by default: {kind}."
     return f"One of {kind}." if kind.startswith("`") else "A list." if is_list(bare(setting.type)) else ""
+
+
+def _given_as_toml(setting: Setting, given: Given) -> str:
+    text = _toml(given.values[setting.name])
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{given.origins[setting.name]}: it is not UTF-8 text, which TOML is") from error
+    return text
 
 
 def _toml(value: object) -> str:

@@ -30,6 +30,7 @@ from statspout.sources.engine.endpoint import Endpoint, endpoint_of
 from statspout.sources.engine.source import EngineSource
 from statspout.sources.filters import Filters
 from statspout.telemetry import Telemetry
+from statspout.web.address import show_address
 from statspout.web.server import WebServer
 
 log = logging.getLogger("statspout")
@@ -139,11 +140,14 @@ class Daemon:
     async def _collect(self) -> None:
         """Run the source for ever; should it fail in a way it does not know itself, say so and run it again."""
         backoff = Backoff(first=_SOURCE_PAUSE, cap=60.0, draw=lambda _, most: most)
+        seen: set[str] = set()
         while True:
             try:
                 await self._source.run(self.router)
-            except Exception:
-                log.exception("the source failed; it starts anew")
+            except Exception as error:
+                first = type(error).__name__ not in seen
+                seen.add(type(error).__name__)
+                log.error("the source failed; it starts anew: %r", error, exc_info=error if first else None)
             await asyncio.sleep(backoff.failed())
 
     async def _once(self) -> int:
@@ -185,7 +189,7 @@ class Daemon:
             repository = route.repository
             log.info("repository %s: %s", repository.name, described(repository, repository.name) or "no settings")
         for setting, host, port in self.web.bound:
-            log.info("%s: http://%s:%d", setting, host, port)
+            log.info("%s: http://%s", setting, show_address(host, port))
 
 
 def _lost(route: Route) -> bool:

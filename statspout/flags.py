@@ -95,7 +95,7 @@ def _one_line(error: cyclopts.CycloptsError, flags: Collection[str]) -> str:
     """The parser's complaint in our words; ``flags`` are those that there are."""
     if isinstance(error, cyclopts.UnknownOptionError):
         flag = error.token.keyword or error.token.value
-        close = difflib.get_close_matches(flag, flags, 1, 0.75)
+        close = [f"{flag}-file"] if f"{flag}-file" in flags else difflib.get_close_matches(flag, flags, 1, 0.75)
         return f"{flag}: there is no such flag: {f'did you mean {close[0]}?' if close else '--help lists them'}"
     if isinstance(error, cyclopts.UnusedCliTokensError):
         return f"unexpected argument {' '.join(error.unused_tokens or [])!r}: flags are written --name=value"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
+from urllib.parse import quote
 
 PERIOD = 60.0
 """Seconds in which one kind of trouble is told at most BURST times."""
@@ -48,13 +49,27 @@ def setup(level: str, format: Literal["text", "json"] = "text") -> None:  # noqa
 _CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0))}
 """Control characters as they are written in a string: what a container or an engine says cannot steer a terminal."""
 
-_secrets: set[str] = set()
+_secrets: list[str] = []
+"""The longest first: one may be a part of another."""
 
 
 def hide(secret: str) -> None:
     """Write ``***`` wherever ``secret`` would come into a log line, such as in an error of a database's client."""
     if len(secret) >= _SHORTEST_SECRET:
-        _secrets.add(secret)
+        _secrets[:] = sorted({*_secrets, *_spellings(secret)}, key=len, reverse=True)
+
+
+def _spellings(secret: str) -> set[str]:
+    """The secret as programs write it: as it is, on one line, quoted, as bytes, in JSON, in a URL."""
+    encoded = secret.encode("utf-8", "surrogateescape")
+    ways = {secret, printed(secret), repr(secret)[1:-1], repr(encoded)[2:-1], json.dumps(secret)[1:-1]}
+    ways |= {quote(encoded, safe=""), quote(encoded)}
+    return ways | {" ".join(way.split()) for way in ways}
+
+
+def printed(text: str) -> str:
+    """``text`` on one line that steers no terminal: control characters as they are written in a string."""
+    return text.translate(_CONTROLS)
 
 
 def counted(number: int, what: str) -> str:
@@ -81,7 +96,7 @@ class _OneLine(logging.Formatter):
         return censored(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
-        return super().formatMessage(record).translate(_CONTROLS)
+        return printed(super().formatMessage(record))
 
     def formatException(self, ei: object) -> str:  # noqa: N802 - the standard library's name
         text = super().formatException(ei)  # type: ignore[arg-type]  # the base class's own argument, passed on

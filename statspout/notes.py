@@ -22,11 +22,19 @@ def exposed(given: Given, settings: Sequence[Setting]) -> Iterator[str]:
     for setting in settings:
         where = given.origins.get(setting.name, "")
         in_file = path and setting.secret and where.startswith(f"{path}: ") and not where.endswith("-file")
-        if in_file and Path(path).stat().st_mode & 0o004:
+        if in_file and _for_everybody(path):
             yield f"{where}: it is a secret, and everybody can read this file: chmod o= {path}"
 
 
-_ENGINE = ("mode", "socket.path", "http.address", "docker.host", "docker.context")
+def _for_everybody(path: str) -> bool:
+    try:
+        return bool(Path(path).stat().st_mode & 0o004)
+    except OSError:
+        return False  # it was read a moment ago, and has gone since
+
+
+_TLS = ("docker.tls", "docker.tls-ca", "docker.tls-cert", "docker.tls-key", "docker.tls-verify")
+_ENGINE = ("mode", "socket.path", "http.address", "docker.host", "docker.context", *_TLS)
 
 
 def _unused(given: Mapping[str, Any]) -> Iterator[str]:

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
+import sys
 import typing
 from dataclasses import dataclass
 from typing import Any, dataclass_transform
 
 from statspout.errors import ConfigError
-from statspout.logs import censored
+from statspout.logs import censored, printed
 
 _KEY = "statspout.option"
 
@@ -59,7 +59,10 @@ class Options:
         super().__init_subclass__(**kwargs)
         if "__init__" in cls.__dict__:
             raise TypeError(f"{cls.__name__}: its settings make its __init__: write __post_init__ for what comes after")
+        own = cls.__dict__.get("__doc__")
         dataclass(kw_only=True, eq=False)(cls)
+        # Without one, a dataclass shows its fields with their defaults, of which one may be a secret.
+        cls.__doc__ = own
         made = cls.__init__
 
         @functools.wraps(made)
@@ -109,14 +112,31 @@ class Setting:
         """Raise ConfigError when a value, written ``where``, is not of the setting's type, or out of its range."""
         where = where or f"--{self.name}"
         if not _is_of(self.type, value):
-            shown = "the value" if self.secret else repr(value)
+            shown = "the value" if self.secret else _quoted(value)
             raise ConfigError(f"{where}: {shown} is wrong: {wanted(self.type)} is right")
         if self.minimum is not None and isinstance(value, int | float) and not value >= self.minimum:
-            raise ConfigError(f"{where}: {value:g} is too small: {self.minimum:g} or more is right")
+            raise ConfigError(f"{where}: {_quoted(value)} is too small: {self.minimum:g} or more is right")
 
     def shown(self) -> str:
         """Its default as a user would write it; empty when there is none to show."""
         return "" if self.required or self.secret or self.default is None else _written(self.default)
+
+
+def _quoted(value: Any) -> str:
+    """A value in an error line: words for flags, a number as short as it can be, all else as Python writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float) and abs(value) <= sys.float_info.max:
+        return f"{value:g}"
+    return _shortened(repr(value)) if not isinstance(value, int) else "a number of so many digits"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+_LONGEST_SHOWN = 200
+"""Characters of a wrong value that an error line shows."""
 
 
 def env_name(name: str) -> str:
@@ -157,7 +177,7 @@ def _written(value: Any) -> str:
         return ",".join(map(_written, value))
     if isinstance(value, bool):
         return "true" if value else "false"
-    return censored(f"{value:g}" if isinstance(value, float) else str(value))
+    return printed(censored(f"{value:g}" if isinstance(value, float) else str(value)))
 
 
 def _setting(
@@ -208,7 +228,7 @@ def _is_of(type_: Any, value: Any) -> bool:
     if is_list(type_):
         return isinstance(value, tuple | list) and all(isinstance(item, str) for item in value)
     if type_ is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     return isinstance(value, type_) and (type_ is bool or not isinstance(value, bool))
 
 

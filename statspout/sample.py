@@ -6,7 +6,7 @@ Unknown is None, never 0: a number in a record was measured.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -126,12 +126,14 @@ class ContainerSample(msgspec.Struct, frozen=True, kw_only=True):
     health: str | None = None
     restarts: int | None = None
 
-    def __getattr__(self, name: str) -> float | None:
-        """The metrics that follow from the others, such as ``uptime_seconds``."""
-        derive = DERIVED.get(name)
-        if derive is None:
-            raise AttributeError(f"a container sample has no {name!r}")
-        return derive(self)
+    if not TYPE_CHECKING:  # to a type checker, any name would be an attribute
+
+        def __getattr__(self, name: str) -> float | None:
+            """The metrics that follow from the others, such as ``uptime_seconds``."""
+            derive = DERIVED.get(name)
+            if derive is None:
+                raise AttributeError(f"a container sample has no {name!r}")
+            return derive(self)
 
     @property
     def key(self) -> str:

@@ -43,8 +43,9 @@ class Filters:
     ) -> None:
         self._ignore = frozenset(ignore)
         self._exclude = [_parse(text, "filter.exclude") for text in exclude]
-        included = [_parse(text, "filter.include") for text in include]
-        self._include = {p.kind: [other for other in included if other.kind == p.kind] for p in included}
+        self._include: dict[str, list[_Pattern]] = {}
+        for pattern in [_parse(text, "filter.include") for text in include]:
+            self._include.setdefault(pattern.kind, []).append(pattern)
 
     def reason(self, target: Target) -> str | None:
         """Why the container is left out, one of :data:`REASONS`; None when it is sampled."""
@@ -68,8 +69,10 @@ def _parse(text: str, setting: str) -> _Pattern:
         close = difflib.get_close_matches(kind, _KINDS, 1)
         right = f"did you mean {close[0]}={glob}?" if close else "name=, image=, label= or state= and a glob is right"
         raise ConfigError(f"--{setting}: {text!r} is wrong: {right}")
-    if not glob:
+    if not glob or (kind == "label" and glob.startswith("=")):
         raise ConfigError(f"--{setting}: {text!r} is wrong: a glob such as {kind}={_EXAMPLES[kind]} is right")
+    if glob[0] in "'\"" and glob[-1] == glob[0]:
+        raise ConfigError(f"--{setting}: {text!r} is wrong: the quotes would have to match too: {glob[1:-1]} is right")
     if kind == "state" and not any(map(_glob(glob), _STATES)):
         close = difflib.get_close_matches(glob, _STATES, 1)
         right = (
@@ -96,14 +99,17 @@ def _name(glob: str) -> Callable[[Target], bool]:
 def _image(glob: str) -> Callable[[Target], bool]:
     """By the image as the container names it, or by that without its tag and digest: ``nginx`` is any nginx.
 
-    Podman writes out the name of the registry that Docker leaves out.
+    Podman writes out the name of the registry that Docker leaves out; without a tag it is ``latest``.
     """
     matches = _glob(glob)
 
     def match(target: Target) -> bool:
         image = target.container.image
         short = image.removeprefix("docker.io/").removeprefix("library/")
-        return any(map(matches, (image, _untagged(image), short, _untagged(short))))
+        names = {image, short, _untagged(image), _untagged(short)}
+        if image == _untagged(image):
+            names |= {f"{image}:latest", f"{short}:latest"}
+        return any(map(matches, names))
 
     return match
 

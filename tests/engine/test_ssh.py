@@ -60,8 +60,8 @@ def test_what_is_wrong_is_one_line_in_sshs_own_words(engine: Engine, sshd: Sshd,
     wrong = {
         f"ssh://engine-host{path}x": "(as when there is no engine at that socket over there",
         f"ssh://nobody@engine-host{path}": "ssh: nobody@127.0.0.1: Permission denied (publickey).",
-        "ssh://nowhere.invalid": "ssh: ssh: Could not resolve hostname nowhere.invalid",
-        "ssh://engine-host:1": "ssh: ssh: connect to host 127.0.0.1 port 1: Connection refused",
+        "ssh://nowhere.invalid": "invalid: ssh: Could not resolve hostname nowhere.invalid",
+        "ssh://engine-host:1": ":1: ssh: connect to host 127.0.0.1 port 1: Connection refused",
     }
     for url, said in wrong.items():
         done = run_program("check", f"--docker.host={url}", environ=sshd.environ | {"TMPDIR": str(tmp_path)})
@@ -72,3 +72,11 @@ def test_what_is_wrong_is_one_line_in_sshs_own_words(engine: Engine, sshd: Sshd,
         assert list(tmp_path.iterdir()) == []
     without = run_program("check", f"--docker.host=ssh://engine-host{path}", environ={"PATH": str(tmp_path)})
     assert "there is no ssh program here: install an OpenSSH client" in without.out
+
+
+def test_an_ssh_that_gets_nowhere_is_waited_for_no_longer_than_an_engine_and_leaves_nothing(sshd: Sshd) -> None:
+    with Daemon("--docker.host=ssh://stuck-host", *SERVING, environ=sshd.environ) as daemon:
+        daemon.eventually(sshd.stuck)
+        daemon.wait_for_line("the engine is not there: ssh://stuck-host: no connection within 5 s", 15)
+        assert daemon.terminate() == 0
+    assert sshd.stuck() == []

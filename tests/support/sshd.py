@@ -37,6 +37,9 @@ Host engine-host
     IdentityFile {folder}/client
     IdentitiesOnly yes
     UserKnownHostsFile {folder}/known
+
+Host stuck-host
+    ProxyCommand sleep {seconds}
 """
 
 # sshd wants a user and a folder that a machine without it does not have: only it sees them.
@@ -50,7 +53,10 @@ exec "$1" -D -e -f "$0/config"
 
 
 class Sshd:
-    """Lets in whoever has the key ``folder/client``; ``environ`` makes ``ssh engine-host`` lead here."""
+    """Lets in whoever has the key ``folder/client``; ``environ`` makes ``ssh engine-host`` lead here.
+
+    ``ssh stuck-host`` leads nowhere: it starts a ``sleep`` of so many ``stuck_seconds`` and waits for it.
+    """
 
     def __init__(self, folder: Path, more: str = "") -> None:
         if server("sshd") is None or server("ssh") is None:
@@ -65,7 +71,9 @@ class Sshd:
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
         (folder / "known").write_text(f"[127.0.0.1]:{self.port} {(folder / 'host.pub').read_text()}")
         (folder / "config").write_text(_CONFIG.format(port=self.port, folder=folder, more=more))
-        (folder / "client-config").write_text(_CLIENT.format(port=self.port, folder=folder, user=getpass.getuser()))
+        self.stuck_seconds = 100_000 + os.getpid()
+        filled = _CLIENT.format(port=self.port, folder=folder, user=getpass.getuser(), seconds=self.stuck_seconds)
+        (folder / "client-config").write_text(filled)
         self._program()
 
     @property
@@ -91,8 +99,11 @@ class Sshd:
 
     def clients(self) -> list[int]:
         """The process ids of the ssh clients that lead here."""
-        done = subprocess.run(["pgrep", "-f", f"ssh -F {self.folder}"], capture_output=True, text=True, check=False)
-        return [int(pid) for pid in done.stdout.split()]
+        return _processes(f"ssh -F {self.folder}")
+
+    def stuck(self) -> list[int]:
+        """The process ids of what ``ssh stuck-host`` started."""
+        return _processes(f"sleep {self.stuck_seconds}")
 
     def _program(self) -> None:
         """An ``ssh`` that reads our configuration: HOME does not lead it there, for it asks the user database."""
@@ -103,3 +114,8 @@ class Sshd:
     def _listens(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def _processes(command: str) -> list[int]:
+    done = subprocess.run(["pgrep", "-f", command], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in done.stdout.split()]

@@ -170,7 +170,7 @@ def test_what_has_no_effect_is_said(argv: list[str], environ: dict[str, str], no
         ({"interval": float("nan")}, "--interval: nan is wrong: a number is right"),
         ({"ignore": "web"}, "--ignore: 'web' is wrong: a list of texts is right"),
         ({"mode": "htpt"}, "--mode: 'htpt' is wrong: socket or http is right"),
-        ({"daemons": True}, "--daemons: True is wrong: a whole number is right"),
+        ({"daemons": True}, "--daemons: true is wrong: a whole number is right"),
     ],
 )
 def test_settings_given_in_code_are_held_to_the_same(given: dict[str, Any], said: str) -> None:

@@ -123,7 +123,20 @@ WRONG = {
     "a file of a file": ("config = 'x'", "config: there is no such setting"),
     "text for a number": ("interval = '3'", "interval: '3' is wrong: a number is right"),
     "number for a text": ("[host]\nname = 3", "host.name: 3 is wrong: a text is right"),
-    "flag for a number": ("daemons = true", "daemons: True is wrong: a whole number is right"),
+    "flag for a number": ("daemons = true", "daemons: true is wrong: a whole number is right"),
+    "more digits than a number has": (
+        "interval = 1" + "0" * 400,
+        "interval: a number of so many digits is wrong: a num",
+    ),
+    "fewer than the least number": (
+        "daemons = -1" + "0" * 400,
+        "daemons: a number of so many digits is too small: 1 or",
+    ),
+    "more digits than are read": ("daemons = " + "1" * 5000, "it is not TOML: Exceeds the limit"),
+    "nested too deeply": ("a = " + "[" * 100_000, "it is nested too deeply"),
+    "a value for a table": ("rest = '/x'", "rest: it is a table, not a value: [rest] is right"),
+    "tables for a table": ("[[rest]]\npath = '/x'", "rest: it is a table, not a value: [rest] is right"),
+    "no plugin": ("plugin = '/nope.py:X'", "plugin /nope.py:X: there is no file /nope.py"),
     "fraction": ("daemons = 1.5", "daemons: 1.5 is wrong: a whole number is right"),
     "infinite": ("interval = inf", "interval: inf is wrong: a number is right"),
     "text for a flag": ("once = 'yes'", "once: 'yes' is wrong: true or false is right"),
@@ -166,6 +179,16 @@ def test_what_is_wrong_is_one_line_with_the_file_and_the_key(file: Path, text: s
 def test_a_file_that_cannot_be_read_is_one_line(where: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         configure([f"--config={where}"], {})
+
+
+def test_a_file_may_begin_with_a_mark_and_end_its_lines_as_others_do(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbfinterval = 3\r\n[rest]\r\npath = '/x'\r\n")
+    assert configure([f"--config={file}"], {}).settings.interval == 3
+
+
+def test_a_file_without_end_is_not_read_to_its_end() -> None:
+    with pytest.raises(ConfigError, match="--config: /dev/zero is larger than 4 MiB"):
+        configure(["--config=/dev/zero"], {})
 
 
 def test_a_file_that_is_not_text_is_one_line(file: Path) -> None:
@@ -224,6 +247,27 @@ def test_it_prints_what_is_given_but_no_secret(
         "interval": 2.0, "rest": {"path": "/y"}, "graphite": {"host": "a", "port": 9},
         **{empty: {} for empty in tomllib.loads(text) if empty not in ("interval", "rest", "graphite")},
     }  # fmt: skip
+
+
+def test_whatever_a_plugin_says_of_itself_is_a_comment(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Wordy(Repository):
+        name = "wordy"
+        token: str = option(default="a-default", secret=True, help="Two\nlines\n= of help.")
+
+        def push(self, batch: Any) -> None: ...
+
+    assert main(["config"], repositories=[Wordy]) == 0
+    text = capsys.readouterr().out
+    assert "# Two lines = of help." in text
+    assert "a-default" not in text
+    file.write_text(text)
+    assert configure([f"--config={file}"], {}, [Wordy]).settings.interval == 5
+
+
+def test_what_toml_cannot_hold_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATSPOUT_REST_PATH", "/\udcff")
+    assert main(["config"]) == 2
+    assert capsys.readouterr().err == "statspout: STATSPOUT_REST_PATH: it is not UTF-8 text, which TOML is\n"
 
 
 def test_help_knows_the_plugins_of_the_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

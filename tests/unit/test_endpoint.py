@@ -54,6 +54,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "https host": ({"docker_host": "https://a"}, {}, "https://a:2376 (docker.host)"),
     "tls": ({"docker_host": "tcp://a", "docker_tls": True}, {}, "https://a:2376 (docker.host)"),
     "tls and mode": ({"mode": "http", "http_address": "a:1", "docker_tls": True}, {}, "https://a:1 (mode)"),
+    "a host that is not ASCII": ({"docker_host": "tcp://bücher:1"}, {}, "http://xn--bcher-kva:1 (docker.host)"),
     "ssh host": ({"docker_host": "ssh://me@a:22"}, {}, "ssh://me@a:22 (docker.host)"),
     "ssh host, IPv6": ({"docker_host": "ssh://me@[::1]:22"}, {}, "ssh://me@[::1]:22 (docker.host)"),
     "ssh host and socket": ({"docker_host": "ssh://a/run/x.sock"}, {}, "ssh://a/run/x.sock (docker.host)"),
@@ -68,6 +69,21 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
 @pytest.mark.parametrize(("given", "environ", "shown"), CASES.values(), ids=CASES)
 def test_the_table_of_cases(home: Path, given: dict[str, Any], environ: dict[str, str], shown: str) -> None:
     assert str(endpoint_of(Settings(**given), {"HOME": str(home), **environ})) == shown
+
+
+def test_a_context_that_is_not_checked_is_encrypted_all_the_same(home: Path) -> None:
+    context(home / ".docker", "skips", "tcp://a:2376", SkipTLSVerify=True)
+    address = endpoint_of(Settings(docker_context="skips"), {"HOME": str(home)}).address
+    assert isinstance(address, TcpAddress)
+    assert (str(address), address.unchecked) == ("https://a:2376", True)
+
+
+def test_a_context_that_is_no_object_is_none(home: Path) -> None:
+    number = context(home / ".docker", "odd", "x")
+    meta = home / ".docker" / "contexts" / "meta" / number / "meta.json"
+    meta.write_text('{"Name": "odd", "Endpoints": {"docker": "unix:///x"}}')
+    with pytest.raises(ConfigError, match="there is no docker context 'odd': there are default, far, plain"):
+        endpoint_of(Settings(docker_context="odd"), {"HOME": str(home)})
 
 
 def test_the_current_context_is_followed_as_the_docker_command_does(home: Path) -> None:
@@ -124,6 +140,19 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
         "--docker.host: 'tcp://a/x' is wrong: tcp://host:port, without",
     ),
     "an option for ssh": ({"docker_host": "ssh://-oProxyCommand=x"}, {}, "a user or host that begins with - is none"),
+    "no host name": ({"docker_host": "tcp://a..b:2375"}, {}, "--docker.host: 'tcp://a..b:2375' is wrong: unix:///path"),
+    "a long host name": ({}, {"DOCKER_HOST": f"tcp://{'a' * 70}:1"}, "is wrong: unix:///path, tcp://host:port"),
+    "no host name with http": (
+        {"http_address": "a..b:80"},
+        {},
+        "--http.address: 'a..b:80' is wrong: host:port such as",
+    ),
+    "a URL for http": (
+        {"http_address": "https://a:1"},
+        {},
+        "--http.address: 'https://a:1' is wrong: host:port such as",
+    ),
+    "a user for http": ({"http_address": "http://u:secret@a:1"}, {}, "--http.address: 'http://u:***@a:1' is wrong"),
     "an option as user": ({"docker_host": "ssh://-oA=x@a"}, {}, "a user or host that begins with - is none"),
     "a password": ({"docker_host": "ssh://me:secret@a"}, {}, "--docker.host: a password in it is of no use: ssh keys"),
     "a password with tcp": (
@@ -146,6 +175,11 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
         {},
         {"DOCKER_CONTEXT": "x"},
         "DOCKER_CONTEXT: there is no docker context 'x': there are",
+    ),
+    "no file name": (
+        {"docker_host": "https://a", "docker_tls_ca": "a\0b"},
+        {},
+        "--docker.tls-ca: a\\x00b cannot be read: embedded null byte",
     ),
     "missing authority": (
         {"docker_host": "tcp://a", "docker_tls_ca": "/nope"},

@@ -31,6 +31,8 @@ CASES = {
     "image as it is": ({"include": ["image=registry:5000/team/nginx:1.25@sha256:0a"]}, {}, None),
     "image without its tag": ({"include": ["image=registry:5000/team/nginx"]}, {}, None),
     "image by a glob": ({"include": ["image=*/nginx"]}, {}, None),
+    "image without a tag is the latest": ({"include": ["image=nginx:latest"]}, {"image": "nginx"}, None),
+    "image of Podman": ({"include": ["image=nginx:1.*"]}, {"image": "docker.io/library/nginx:1.25"}, None),
     "image by its last part": ({"include": ["image=nginx"]}, {}, "include"),
     "official image": ({"include": ["image=nginx"]}, {"image": "nginx:1.25"}, None),
     "image that is only an id": ({"include": ["image=sha256:*"]}, {"image": "sha256:0a1b"}, None),
@@ -69,6 +71,8 @@ def test_the_table_of_cases(settings: dict[str, Any], changes: dict[str, Any], r
     [
         ("nmae=web", "'nmae=web' is wrong: did you mean name=web?"),
         ("a=b", "'a=b' is wrong: name=, image=, label= or state= and a glob is right"),
+        ("'web'", "the quotes would have to match too: web is right"),
+        ("label==x", "'label==x' is wrong: a glob such as label=team=core is right"),
         ("name=", "'name=' is wrong: a glob such as name=web-* is right"),
         ("state=runing", "'state=runing' is wrong: did you mean state=running?"),
         ("state=exited", "running, paused, restarting are the states of running containers"),

@@ -87,6 +87,18 @@ def test_the_level_says_which_lines_there_are(level: str, told: int, capsys: pyt
     assert len(capsys.readouterr().err.splitlines()) == told
 
 
+def test_a_secret_is_hidden_however_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    secret = 'l1\'sec  x\n"back\\slash"\tä'
+    logs.setup("info")
+    logs.hide("l1'se")
+    logs.hide(secret)
+    log = logging.getLogger("statspout.x")
+    for written in (secret, repr(secret), repr(secret.encode()), json.dumps(secret), " ".join(secret.split())):
+        log.warning("push failed: %s", written)
+        log.warning("push failed: %s", " ".join(written.split()))
+    assert not re.search("l1|sec|slash", err := capsys.readouterr().err), err
+
+
 def test_the_settings_that_are_told_have_no_secret_in_them() -> None:
     class Book(Repository):
         name = "book"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from statspout.errors import ConfigError
+from statspout.logs import censored
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -97,8 +98,9 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or str(error)).replace("_", " ").lower()
         return "it asks for a client certificate" if _wants_certificate(reason) else f"TLS: {reason}"
-    if isinstance(error, OSError) and error.errno and error.errno > 0:
-        return os.strerror(error.errno)
+    if isinstance(error, OSError) and error.errno:
+        # A resolver's numbers are negative, and not the system's.
+        return os.strerror(error.errno) if error.errno > 0 else error.strerror or str(error)
     return str(error) or type(error).__name__
 
 
@@ -109,10 +111,24 @@ def _wants_certificate(reason: str) -> bool:
 
 def tcp_address(text: str, setting: str, tls: ssl.SSLContext | None = None) -> TcpAddress:
     """``host:port`` as an address, or ConfigError naming the setting."""
-    host, separator, port = text.removeprefix("tcp://").removeprefix("http://").rstrip("/").rpartition(":")
-    if not separator or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ConfigError(f"--{setting}: {text!r} is wrong: host:port such as localhost:2375 is right")
-    return TcpAddress(host.strip("[]"), int(port), tls)
+    found = URL.fullmatch(text if "://" in text else f"tcp://{text}")
+    host = host_of(found["host"]) if found else None
+    plain = (
+        found is not None and found["scheme"] in ("tcp", "http") and not found["user"] and found["path"] in (None, "/")
+    )
+    if found is None or not plain or host is None or not found["port"] or not 0 < int(found["port"]) < 65536:
+        raise ConfigError(f"--{setting}: {censored(text)!r} is wrong: host:port such as localhost:2375 is right")
+    return TcpAddress(host, int(found["port"]), tls)
+
+
+def host_of(text: str) -> str | None:
+    """The host in a URL as the network knows it, without brackets and in ASCII; None for what is no host."""
+    if not text or text.startswith("["):
+        return text.strip("[]") or None
+    try:
+        return text.encode("idna").decode()
+    except UnicodeError:
+        return None
 
 
 def unix_address(path: str, setting: str) -> UnixAddress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -155,8 +156,8 @@ class EngineClient:
 
 
 def _parse_api(text: str) -> tuple[int, int] | None:
-    major, _, minor = text.partition(".")
-    return (int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else None
+    found = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,4})", text)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def api_override() -> str | None:

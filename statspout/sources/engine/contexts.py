@@ -54,9 +54,13 @@ def contexts(environ: Mapping[str, str]) -> dict[str, tuple[Path, Mapping[str, A
     return found
 
 
-def tls_of_context(file: Path, verify: bool, origin: str) -> Tls:
-    """The certificates of the context with this file: they are in a folder of the same name."""
+def tls_of_context(file: Path, verify: bool, skip: bool, origin: str) -> Tls:
+    """The certificates of the context with this file: they are in a folder of the same name.
+
+    One that skips verification is encrypted even without any.
+    """
     place = file.parents[2] / "tls" / file.parent.name / "docker"
     files = {kind: str(place / f"{kind}.pem") for kind in ("ca", "cert", "key") if (place / f"{kind}.pem").exists()}
     told = dict.fromkeys(("ca", "cert", "key"), origin)
-    return Tls(bool(files), files.get("ca"), files.get("cert"), files.get("key"), verify, told)
+    wanted, checked = bool(files) or skip, verify and not skip
+    return Tls(wanted, files.get("ca"), files.get("cert"), files.get("key"), checked, told)

@@ -20,6 +20,7 @@ from statspout.sources.engine.address import (
     Address,
     TcpAddress,
     UnixAddress,
+    host_of,
     tcp_address,
     unix_address,
 )
@@ -66,25 +67,25 @@ def address_of(url: str, where: str, tls: Tls = _NO_TLS) -> Address:
         return _plain(UnixAddress(url.removeprefix("unix://")), where, tls)
     found = URL.fullmatch(url)
     port = int(found["port"]) if found and found["port"] else None
-    known = found is not None and found["scheme"] in ("tcp", "http", "https", "ssh") and found["host"]
-    if found is None or not known or (port is not None and not 0 < port < 65536):
+    host = host_of(found["host"]) if found and found["scheme"] in ("tcp", "http", "https", "ssh") else None
+    if found is None or host is None or (port is not None and not 0 < port < 65536):
         right = "unix:///path, tcp://host:port, https://host:port or ssh://user@host is right"
         raise ConfigError(f"{where}: {censored(url)!r} is wrong: {right}")
     if found["scheme"] == "ssh":
-        return _plain(_ssh(found, url, where, port), where, tls)
+        return _plain(_ssh(found, host, where, port), where, tls)
     if found["user"] or (found["path"] or "/") != "/":
         raise ConfigError(f"{where}: {censored(url)!r} is wrong: tcp://host:port, without a user or a path, is right")
     encrypted = tls.wanted or found["scheme"] == "https"
     context = tls.context() if encrypted else None
-    return TcpAddress(found["host"].strip("[]"), port or (TLS_PORT if encrypted else PORT), context)
+    return TcpAddress(host, port or (TLS_PORT if encrypted else PORT), context)
 
 
-def _ssh(found: Any, url: str, where: str, port: int | None) -> SshAddress:
-    user, host = found["user"], found["host"].strip("[]")
-    if (user or host).startswith("-"):
-        raise ConfigError(f"{where}: {censored(url)!r} is wrong: a user or host that begins with - is none")
+def _ssh(found: Any, host: str, where: str, port: int | None) -> SshAddress:
+    user = found["user"]
     if user and ":" in user:
         raise ConfigError(f"{where}: a password in it is of no use: ssh keys are right")
+    if (user or host).startswith("-"):
+        raise ConfigError(f"{where}: {user or host!r} is wrong: a user or host that begins with - is none")
     remote = found["path"] if (found["path"] or "/") != "/" else REMOTE_SOCKET
     if ":" in remote:
         raise ConfigError(f"{where}: {remote!r} is wrong: ssh forwards no socket with a colon in its path")
@@ -151,5 +152,5 @@ def _of_context(name: str, where: str, environ: Mapping[str, str], tls: Tls) -> 
     if not isinstance(url, str):
         raise ConfigError(f"{where}: {file}: its Host is no text: {url!r}")
     if not tls.wanted and not url.startswith(("unix://", "ssh://")):
-        tls = tls_of_context(file, tls.verify and not said.get("SkipTLSVerify", False), origin)
+        tls = tls_of_context(file, tls.verify, bool(said.get("SkipTLSVerify")), origin)
     return Endpoint(address_of(url, origin, tls), origin)

@@ -170,7 +170,7 @@ class Connection(asyncio.Protocol):
         self.close()
 
     def _expire(self, deadline: float) -> None:
-        self._fail(Timeout(f"no complete answer within {deadline:g} s"))
+        self._fail(Timeout(f"no complete answer within {round(deadline, 1):g} s"))
 
     def _end_stream(self) -> None:
         sink, self._stream = self._stream, None
@@ -262,8 +262,8 @@ class Pool:
             async with asyncio.timeout(deadline):
                 return await self.address.connect(Connection)
         except TimeoutError:
-            raise EngineDown(f"{self.address}: no connection within {deadline:g} s") from None
-        except OSError as error:
+            raise EngineDown(f"{self.address}: no connection within {round(deadline, 1):g} s") from None
+        except (OSError, UnicodeError) as error:
             raise EngineDown(f"{self.address}: {reason_of(error)}") from error
 
 

@@ -97,7 +97,8 @@ class EngineSource(Source):
         def met(engine: Engine) -> None:
             collector.host = self._host or engine.name or socket.gethostname()
             collector.renew_requests()
-            log.debug("engine %s: %s, API %s", self._client.address, engine.version, engine.api)
+            api = ".".join(map(str, engine.api or ("unknown",)))
+            log.debug("engine %s: version %s, API %s", self._client.address, engine.version, api)
 
         return met
 

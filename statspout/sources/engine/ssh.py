@@ -7,9 +7,11 @@ containers at once takes many connections: as many processes on both machines; a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,6 +34,9 @@ _LOOK = 0.02
 
 _LONGEST_LOGIN = 30.0
 """Seconds after which an ssh that is neither up nor ended is given up."""
+
+_GRACE = 0.5
+"""Seconds for ssh to end by itself."""
 
 _OPTIONS = (
     "BatchMode=yes",  # nobody is there to type a password
@@ -102,7 +107,7 @@ class SshAddress:
                 reason = tunnel.last_words
                 if self._tunnel is tunnel:
                     self.close()
-                raise OSError(f"ssh: {reason}")
+                raise OSError(f"ssh: {reason.removeprefix('ssh: ')}")
             await asyncio.sleep(_LOOK)
         return tunnel
 
@@ -172,7 +177,11 @@ class _Tunnel:
 
     def close(self) -> None:
         """End it and remove its folder."""
-        self._process.kill()
-        self._process.wait()
+        # All of its session: what it started to get there, such as a ProxyCommand, ends with it.
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE)
         self._errors.close()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from statspout.errors import ConfigError
+from statspout.logs import printed
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,5 +63,7 @@ def _check_readable(path: str | None, where: str) -> None:
     if path is not None:
         try:
             Path(path).read_bytes()
-        except OSError as error:
-            raise ConfigError(f"{where}: {path} cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{where}: {printed(path)} cannot be read: {getattr(error, 'strerror', error)}"
+            ) from error

@@ -160,7 +160,9 @@ def _selected(settings: Settings, registry: Registry) -> list[str]:
 def _construct(cls: type[Repository], groups: Groups, given: Given) -> Repository:
     for setting in groups[cls.name]:
         if setting.required and setting.name not in given.values:
-            raise ConfigError(f"repository {cls.name} needs {setting.flag} (or {setting.env})")
+            key = setting.name.rpartition(".")[2]
+            others = f"or {setting.env}, or {key} under [{cls.name}] in a --config file"
+            raise ConfigError(f"repository {cls.name} needs {setting.flag} ({others})")
         if setting.secret and setting.name in given.values:
             hide(str(given.values[setting.name]))
     try:

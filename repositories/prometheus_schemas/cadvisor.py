@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from statspout import ContainerSample
+from statspout.catalogue import ENTRIES
 from statspout.exposition import label_string, with_label
 from statspout.labels import LabelTags
 from statspout.repositories.prometheus_schemas.schema import (
@@ -87,14 +88,10 @@ def _hosts(page: Page) -> Rows:
 
 
 def _network() -> Iterator[Metric]:
-    for field, verb, done in (("rx", "receive", "received"), ("tx", "transmit", "sent")):
-        for what, name, text in (
-            ("bytes", "bytes", f"Bytes {done}."),
-            ("packets", "packets", f"Packets {done}."),
-            ("errors", "errors", f"Errors on packets {done}."),
-            ("dropped", "packets_dropped", f"Packets dropped that were to be {done}."),
-        ):
-            yield Metric(f"container_network_{verb}_{name}_total", "counter", text, f"{field}_{what}")
+    """Its names of the network counters are the catalogue's, which are after its own."""
+    for entry in ENTRIES:
+        if entry.networked:
+            yield Metric(f"container_{entry.prometheus}", entry.kind, entry.help, entry.field)
 
 
 _MEMORY_AND_IO = (

@@ -222,7 +222,10 @@ WRONG = {
         "raises.py:Book: it does not import: ImportError",
     ),
     "plugin that exits": (["--plugin={files}/exits.py:Book"], "exits.py:Book: it does not import: SystemExit: 3"),
-    "plugin without a setting": ([PLUGIN + "Book", "--repository=book"], "needs --book.path (or STATSPOUT_BOOK_PATH)"),
+    "plugin without a setting": (
+        [PLUGIN + "Book", "--repository=book"],
+        "needs --book.path (or STATSPOUT_BOOK_PATH, or path under [book]",
+    ),
     "plugin that does not construct": (
         [PLUGIN + "Driver", "--repository=driver"],
         "repository driver: RuntimeError: there is",

@@ -118,7 +118,7 @@ G = ["--repository=graphite", "--graphite.host=a"]
         (
             ["PLUGIN", "--repository=graphite"],
             {},
-            "repository graphite needs --graphite.host (or STATSPOUT_GRAPHITE_HOST)",
+            "repository graphite needs --graphite.host (or STATSPOUT_GRAPHITE_HOST, or host under [graphite] in a -",
         ),
         (["PLUGIN", *G, "--graphite.port=0"], {}, "--graphite.port: 0 is too small"),
         (["PLUGIN", *G, "--carbon.port=x"], {}, "--carbon.port: 'x' is wrong: a whole number is right"),

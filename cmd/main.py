@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None, *, repositories: Sequence[type[Repos
     try:
         return _dispatch(arguments, repositories)
     except ConfigError as error:
-        print(f"statspout: {censored(' '.join(censored(str(error)).split()))}", file=sys.stderr)
+        print(f"statspout: {censored(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # The reader of our output has gone; nothing more is to be said, not even by the interpreter at its end.

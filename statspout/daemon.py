@@ -18,7 +18,7 @@ from statspout.delivery.backoff import Backoff
 from statspout.delivery.delivery import CLOSE_PATIENCE, Delivery
 from statspout.errors import ConfigError, SourceError, told
 from statspout.health import Health
-from statspout.logs import counted, setup
+from statspout.logs import Limited, counted, setup
 from statspout.options import described, settings_of
 from statspout.registry import Registry
 from statspout.repository import LiveRepository, Repository
@@ -140,13 +140,12 @@ class Daemon:
     async def _collect(self) -> None:
         """Run the source for ever; should it fail in a way it does not know itself, say so and run it again."""
         backoff = Backoff(first=_SOURCE_PAUSE, cap=60.0, draw=lambda _, most: most)
-        seen: set[str] = set()
+        limited = Limited(log)
         while True:
             try:
                 await self._source.run(self.router)
             except Exception as error:
-                first = type(error).__name__ not in seen
-                seen.add(type(error).__name__)
+                first = limited.first(type(error).__name__)
                 log.error("the source failed; it starts anew: %r", error, exc_info=error if first else None)
             await asyncio.sleep(backoff.failed())
 
@@ -181,7 +180,7 @@ class Daemon:
         engine = "the simulated engine" if self.settings.demo else f"engine {self.endpoint}"
         every = "once" if self.settings.once else f"every {self.settings.interval:g} s"
         log.info("statspout %s: %s from %s to %s", __version__, every, engine, names)
-        if getattr(self.endpoint.address, "unchecked", False):
+        if self.endpoint.address.unchecked:
             log.warning("the engine's certificate is not checked: whoever is on the way to it can take its place")
         if own := described(self.settings, changed=True):
             log.info("settings: %s", own)

@@ -88,11 +88,12 @@ class Health:
             [({"kind": kind}, t.errors[kind]) for kind in KINDS],
         )
         yield _single("statspout_containers", "gauge", "Containers that are sampled.", t.containers)
+        left_out = t.left_out
         yield Family(
             "statspout_containers_left_out",
             "gauge",
             "Running containers that are not sampled, by reason.",
-            [({"reason": reason}, t.left_out[reason]) for reason in FILTER_REASONS],
+            [({"reason": reason}, left_out[reason]) for reason in FILTER_REASONS],
         )
         yield _single("statspout_engine_up", "gauge", "Whether the engine answers.", int(t.engine_up))
         yield _single("statspout_polls_total", "counter", "Polls begun.", t.polls)

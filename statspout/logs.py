@@ -129,6 +129,13 @@ class Limited:
         self._logger = logger
         self._clock = clock
         self._kinds: dict[str, tuple[float, int]] = {}
+        self._met: set[str] = set()
+
+    def first(self, kind: str) -> bool:
+        """Whether this ``kind`` is met for the first time, and so is worth a traceback."""
+        first = kind not in self._met
+        self._met.add(kind)
+        return first
 
     def warning(self, kind: str, message: str, *arguments: object) -> None:
         """Log ``message`` as a warning unless its ``kind`` has had its lines in this minute."""

@@ -26,11 +26,16 @@ class Telemetry:
     polls: int = 0
     last_sample: float | None = None
     containers: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
-    """Running containers that are not sampled, by the filter's reason."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why a running container is not sampled, by container id: the filter's reason."""
     engine_up: bool = False
     listed: float | None = None
     """When the engine last listed its containers."""
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """How many running containers are not sampled, by the filter's reason."""
+        return Counter(self.reasons.values())
 
     def began(self, late: float) -> None:
         """A poll began ``late`` seconds after its due time."""

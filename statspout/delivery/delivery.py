@@ -53,7 +53,6 @@ class Delivery:
         self._ending = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._limited = Limited(log)
-        self._traced: set[str] = set()
         self._clears = type(repository).clear is not Repository.clear
 
     # the router's side
@@ -264,8 +263,7 @@ class Delivery:
 
     def _tell(self, what: str, error: Exception) -> None:
         name = self.repository.name
-        if not isinstance(error, RepositoryError | OSError) and type(error).__name__ not in self._traced:
-            self._traced.add(type(error).__name__)
+        if not isinstance(error, RepositoryError | OSError) and self._limited.first(type(error).__name__):
             log.error("%s: %s failed: %s: %s", name, what, type(error).__name__, error, exc_info=error)
             return
         kept = f"; {counted(self.books.queued, 'sample')} kept" if what != "clear" else ""

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,7 +84,8 @@ class Discovery:
         self._names: dict[str, str] = {}
         self._adopting: dict[str, _Look] = {}
         self._told: set[str] = set()
-        self._left_out: dict[str, str] = {}
+        # What an earlier discovery left out is not known to this one.
+        telemetry.reasons = {}
         self._inspects = asyncio.Semaphore(_INSPECTS)
         self._limited = Limited(log)
         self._told_down = False
@@ -190,8 +190,8 @@ class Discovery:
         self._told_down, self._telemetry.engine_up = False, True
 
     def _population(self) -> str:
-        left_out = f", {len(self._left_out)} left out" if self._left_out else ""
-        return f"{counted(len(self._told), 'container')} to sample{left_out}"
+        left_out = len(self._telemetry.reasons)
+        return f"{counted(len(self._told), 'container')} to sample" + (f", {left_out} left out" if left_out else "")
 
     # events
 
@@ -201,7 +201,7 @@ class Discovery:
             return
         if event.action in ("start", "update") or container_id in self._adopting:
             self._adopt(container_id, _started(event) if event.action == "start" else None)
-        elif event.action in ("die", "destroy", "stop", "died", "remove"):
+        elif event.action in ("die", "destroy", "stop"):
             self._died(container_id, event.timeNano)
         elif known := self._known.get(container_id):
             self._change(known.target, event)
@@ -280,13 +280,15 @@ class Discovery:
         renamed = self._names.get(container.id) != container.name
         self._names[container.id] = container.name
         reason = self._filters.reason(target)
-        self._leave_out(container.id, reason)
         if reason is not None:
+            self._telemetry.reasons[container.id] = reason
             self._tell_lost(before.target.container if before else container)
-        elif container.id not in self._told or before is None or before.target != target:
-            self._told.add(container.id)
-            self._telemetry.containers = len(self._told)
-            self._watcher.found(target)
+        else:
+            self._telemetry.reasons.pop(container.id, None)
+            if container.id not in self._told or before is None or before.target != target:
+                self._told.add(container.id)
+                self._telemetry.containers = len(self._told)
+                self._watcher.found(target)
         if renamed:
             for guest in [
                 known.target for known in self._known.values() if known.target.network_mode == _joined(container)
@@ -296,18 +298,8 @@ class Discovery:
     def _forget(self, container_id: str) -> None:
         known = self._known.pop(container_id, None)
         if known is not None:
-            self._leave_out(container_id, None)
+            self._telemetry.reasons.pop(container_id, None)
             self._tell_lost(known.target.container)
-
-    def _leave_out(self, container_id: str, reason: str | None) -> None:
-        """Keep count of who is not sampled; None for who is, or is gone."""
-        if self._left_out.get(container_id) == reason:
-            return
-        if reason is None:
-            del self._left_out[container_id]
-        else:
-            self._left_out[container_id] = reason
-        self._telemetry.left_out = Counter(self._left_out.values())
 
     def _tell_lost(self, container: Container) -> None:
         """Tell the watcher that a container is lost, when it was told of it."""

@@ -183,7 +183,6 @@ class _Application:
         self._app = Starlette(routes=ordered, exception_handlers={HTTPException: _refusal, Exception: _failure})
         self._app.router.redirect_slashes = False
         self._limited = Limited(_logger)
-        self._told: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["path"] = scope["path"].rstrip("/") or "/"
@@ -194,11 +193,10 @@ class _Application:
 
     def _tell(self, scope: Scope, error: Exception) -> None:
         kind = f"{getattr(scope.get('endpoint'), '__qualname__', 'a route')}: {type(error).__name__}"
-        if kind in self._told:
-            self._limited.warning(kind, "%s %r failed again: %r", scope["method"], scope["path"], error)
-        else:
-            self._told.add(kind)
+        if self._limited.first(kind):
             _logger.error("%s %r failed", scope["method"], scope["path"], exc_info=error)
+        else:
+            self._limited.warning(kind, "%s %r failed again: %r", scope["method"], scope["path"], error)
 
 
 async def _refusal(request: Request, error: Exception) -> Response:

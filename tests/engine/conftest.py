@@ -7,11 +7,10 @@ import fcntl
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.dockerd import Dockerd, EngineStartError, sweep, why_no_dockerd
-from support.engine import Engine, OwnEngine
+from support.engine import Engine, OwnEngine, starting
 from support.images import BUSYBOX, PYTHON, ImageError, ensure_busybox, ensure_python, has_image
 
 HERE = Path(__file__).parent
@@ -57,17 +56,8 @@ def engine(shared_engine: Engine) -> Iterator[Engine]:
 @pytest.fixture
 def make_engine() -> Iterator[Callable[..., OwnEngine]]:
     """Start another engine for this test alone; takes the arguments of Dockerd, such as `tcp=True`."""
-    if why := why_no_dockerd():
-        pytest.skip(f"needs a real Docker engine of its own ({why}): run scripts/setup-engine as root on Debian")
     with contextlib.ExitStack() as stack:
-
-        def make(**options: Any) -> OwnEngine:
-            own = OwnEngine(stack.enter_context(Dockerd(**options)))
-            stack.callback(own.close)
-            ensure_busybox(own.client)
-            return own
-
-        yield make
+        yield lambda **options: stack.enter_context(starting(**options))
 
 
 @pytest.fixture

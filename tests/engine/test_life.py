@@ -6,14 +6,11 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
 from support.daemon import Daemon, run_program
-from support.dockerd import Dockerd, why_no_dockerd
-from support.engine import OwnEngine
-from support.images import ensure_busybox
+from support.engine import OwnEngine, starting
 
 AT_ONCE = 1.0
 SERVING = ("--repository=rest", "--rest.address=127.0.0.1:0", "--interval=1")
@@ -95,10 +92,7 @@ def test_containers_that_outlive_their_engine_are_followed_as_before(make_engine
 @pytest.fixture(scope="module")
 def engine() -> Iterator[OwnEngine]:
     """One engine that also listens on TCP, for the rest of this file."""
-    if why := why_no_dockerd():
-        pytest.skip(f"needs a real Docker engine of its own ({why}): run scripts/setup-engine as root on Debian")
-    with Dockerd(tcp=True, args=("--debug",)) as dockerd, closing(OwnEngine(dockerd)) as engine:
-        ensure_busybox(engine.client)
+    with starting(tcp=True, args=("--debug",)) as engine:
         yield engine
 
 

@@ -6,15 +6,12 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.certificates import Authority
 from support.daemon import Daemon, run_program
-from support.dockerd import Dockerd, why_no_dockerd
-from support.engine import OwnEngine
-from support.images import ensure_busybox
+from support.engine import OwnEngine, starting
 
 SERVING = ("--repository=rest", "--rest.address=127.0.0.1:0", "--interval=1")
 
@@ -26,10 +23,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def engine(authority: Authority) -> Iterator[OwnEngine]:
-    if why := why_no_dockerd():
-        pytest.skip(f"needs a real Docker engine of its own ({why}): run scripts/setup-engine as root on Debian")
-    with Dockerd(tls=authority) as dockerd, closing(OwnEngine(dockerd)) as engine:
-        ensure_busybox(engine.client)
+    with starting(tls=authority) as engine:
         engine.run("web")
         yield engine
         engine.remove_started()

@@ -65,7 +65,7 @@ class Dockerd:
         self.data_root = data_root or self.work / "data"
         self.socket = self.work / "docker.sock"
         self.url = f"unix://{self.socket}"
-        self.tcp_port = _free_port() if tcp or tls else None
+        self.tcp_port = free_port() if tcp or tls else None
         self.tcp_url = f"tcp://127.0.0.1:{self.tcp_port}" if self.tcp_port else None
         self.log = self.work / "log"
         self._exec_root = self.work / "exec"
@@ -113,7 +113,7 @@ class Dockerd:
                 self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         deadline = time.monotonic() + timeout
-        while not self._answers():
+        while not answers(self.socket):
             if not self.running or time.monotonic() > deadline:
                 what = f"no answer in {timeout:.0f} s" if self.running else f"ended with {self._process.returncode}"
                 self.kill()
@@ -193,14 +193,6 @@ class Dockerd:
         _ip("addr", "add", f"{_free_subnet()}.1/24", "dev", self._bridge)
         _ip("link", "set", self._bridge, "up")
 
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(2)
-            connection.connect(str(self.socket))
-            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
-            return connection.recv(64).split(b" ")[1:2] == [b"200"]
-        return False
-
     def _log_tail(self, lines: int = 25) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
@@ -208,14 +200,14 @@ class Dockerd:
 def sweep() -> None:
     """Remove what test runs that were killed left behind: their names carry the process id of a run that is gone."""
     for work in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
-        if _owner_is_gone(work.name.removeprefix(_PREFIX)):
+        if owner_is_gone(work.name.removeprefix(_PREFIX)):
             _end_processes(str(work))
             unmount_below(work)
             for bridge in _network_bridges(work / "data"):
                 _remove_link(bridge)
             shutil.rmtree(work, ignore_errors=True)
     for link in Path("/sys/class/net").glob(f"{_BRIDGE_PREFIX}*-*"):
-        if _owner_is_gone(link.name.removeprefix(_BRIDGE_PREFIX)):
+        if owner_is_gone(link.name.removeprefix(_BRIDGE_PREFIX)):
             _remove_link(link.name)
 
 
@@ -237,7 +229,18 @@ def _claim_names() -> tuple[Path, str]:
     raise RuntimeError(f"no free name under {tempfile.gettempdir()}")
 
 
-def _owner_is_gone(suffix: str) -> bool:
+def answers(path: Path) -> bool:
+    """True when an engine answers at this socket."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(2)
+        connection.connect(str(path))
+        connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+        return connection.recv(64).split(b" ")[1:2] == [b"200"]
+    return False
+
+
+def owner_is_gone(suffix: str) -> bool:
+    """True when the test run is gone whose process id a name ends in."""
     pid = suffix.partition("-")[0]
     return pid.isdigit() and not Path("/proc", pid).exists()
 
@@ -269,7 +272,8 @@ def _free_subnet() -> str:
     return next(s for s in (f"10.213.{(start + i) % 256}" for i in range(256)) if f" {s}." not in f" {taken}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of this machine that nobody has at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import docker
+import pytest
 from docker.errors import NotFound
-from support.dockerd import Dockerd
-from support.images import BUSYBOX
+from support.dockerd import Dockerd, why_no_dockerd
+from support.images import BUSYBOX, ensure_busybox
 
 
 class Engine:
@@ -57,6 +59,16 @@ class Engine:
     def _remove_all(self, containers: list[str]) -> None:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(self.remove, containers))
+
+
+@contextlib.contextmanager
+def starting(**options: Any) -> Iterator[OwnEngine]:
+    """An engine of a test's own with a busybox image; takes the arguments of Dockerd. Skips where none can be had."""
+    if why := why_no_dockerd():
+        pytest.skip(f"needs a real Docker engine of its own ({why}): run scripts/setup-engine as root on Debian")
+    with Dockerd(**options) as dockerd, contextlib.closing(OwnEngine(dockerd)) as engine:
+        ensure_busybox(engine.client)
+        yield engine
 
 
 class OwnEngine(Engine):

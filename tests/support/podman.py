@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import pytest
-from support.dockerd import program, unmount_below
+from support.dockerd import answers, owner_is_gone, program, unmount_below
 
 # Podman raises limits to what a container may have at most, which not every machine allows.
 _CONF = """
@@ -46,7 +44,7 @@ class Podman:
                 env=_environment(self.work), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         deadline = time.monotonic() + 20
-        while not self._answers():
+        while not answers(self.socket):
             assert self._process.poll() is None, (self.work / "log").read_text()
             assert time.monotonic() < deadline, (self.work / "log").read_text()
             time.sleep(0.05)
@@ -56,14 +54,6 @@ class Podman:
         self._process.kill()
         self._process.wait()
         _remove(self.work)
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(2)
-            connection.connect(str(self.socket))
-            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: d\r\n\r\n")
-            return b" 200 " in connection.recv(64)
-        return False
 
 
 def _podman(work: Path, *arguments: str) -> list[str]:
@@ -86,5 +76,5 @@ def _remove(work: Path) -> None:
 def _sweep() -> None:
     """Remove what test runs that were killed left behind: containers outlive their service."""
     for work in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
-        if not Path("/proc", work.name.removeprefix(_PREFIX).partition("-")[0]).exists():
+        if owner_is_gone(work.name.removeprefix(_PREFIX)):
             _remove(work)

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import pytest
+from support.dockerd import free_port
 from support.servers import server, server_environment
 
 _CONFIG = """
@@ -64,9 +65,7 @@ class Sshd:
         if os.geteuid() != 0:
             pytest.skip("needs root, to start an sshd: run the tests as root")
         self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         for name in ("host", "client"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
         (folder / "known").write_text(f"[127.0.0.1]:{self.port} {(folder / 'host.pub').read_text()}")

@@ -6,49 +6,44 @@ import asyncio
 import os
 import re
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 from statspout.errors import ConfigError
 from statspout.logs import censored
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
-SLOWEST_CONNECT = 5.0
-"""Seconds between two attempts at an engine that is down: a refused connection costs nothing."""
-
 PORT = 2375
 TLS_PORT = 2376
 
 
-class Address(Protocol):
+class Address(ABC):
     """One engine's address; as text it is what a user would write for it."""
 
-    @property
-    def host(self) -> str:
-        """The Host header of requests."""
+    host = "docker"
+    """The Host header of requests."""
 
-    @property
-    def slowest_connect(self) -> float:
-        """Seconds between two attempts when nobody is there, at the most."""
+    slowest_connect = 5.0
+    """Seconds between two attempts when nobody is there, at the most: a refused connection costs nothing."""
 
-    @property
-    def when_cut(self) -> str:
-        """What a new connection that is cut off without an answer may mean, to be added to the error."""
+    when_cut = ""
+    """What a new connection that is cut off without an answer may mean, to be added to the error."""
 
+    unchecked = False
+    """Whether it is encrypted, and nobody looks with whom."""
+
+    @abstractmethod
     async def connect(self, factory: Callable[[], P]) -> P:
         """Open one connection, or raise OSError."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most share nothing
         """Release what connections shared; a later one may have it again."""
 
 
-class UnixAddress:
+class UnixAddress(Address):
     """An engine's socket in the file system."""
-
-    host = "docker"
-    when_cut = ""
-    slowest_connect = SLOWEST_CONNECT
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -61,14 +56,9 @@ class UnixAddress:
         _, connection = await asyncio.get_running_loop().create_unix_connection(factory, self.path)
         return connection
 
-    def close(self) -> None:
-        """Nothing is shared."""
 
-
-class TcpAddress:
+class TcpAddress(Address):
     """An engine that listens on TCP; with ``tls``, encrypted by it."""
-
-    slowest_connect = SLOWEST_CONNECT
 
     def __init__(self, hostname: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.hostname, self.port = hostname, port
@@ -86,9 +76,6 @@ class TcpAddress:
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(factory, self.hostname, self.port, ssl=self._tls)
         return connection
-
-    def close(self) -> None:
-        """Nothing is shared."""
 
 
 def reason_of(error: BaseException) -> str:
@@ -109,20 +96,29 @@ def _wants_certificate(reason: str) -> bool:
     return "certificate required" in reason or "alert bad certificate" in reason
 
 
-def tcp_address(text: str, setting: str, tls: ssl.SSLContext | None = None) -> TcpAddress:
-    """``host:port`` as an address, or ConfigError naming the setting."""
-    found = URL.fullmatch(text if "://" in text else f"tcp://{text}")
-    host = host_of(found["host"]) if found else None
-    plain = (
-        found is not None and found["scheme"] in ("tcp", "http") and not found["user"] and found["path"] in (None, "/")
-    )
-    if found is None or not plain or host is None or not found["port"] or not 0 < int(found["port"]) < 65536:
-        raise ConfigError(f"--{setting}: {censored(text)!r} is wrong: host:port such as localhost:2375 is right")
-    return TcpAddress(host, int(found["port"]), tls)
+class Url(NamedTuple):
+    """What a URL as of DOCKER_HOST says; ``port`` is None, the texts are empty, for what it does not say."""
+
+    scheme: str
+    user: str
+    host: str
+    port: int | None
+    path: str
 
 
-def host_of(text: str) -> str | None:
-    """The host in a URL as the network knows it, without brackets and in ASCII; None for what is no host."""
+def parse_url(text: str) -> Url | None:
+    """The parts of ``text``, the host without brackets and in ASCII; None where host or port cannot be one."""
+    found = _URL.fullmatch(text)
+    host = _host(found["host"]) if found else None
+    port = int(found["port"]) if found and found["port"] else None
+    if found is None or host is None or (port is not None and not 0 < port < 65536):
+        return None
+    path = found["path"] or ""
+    return Url(found["scheme"], found["user"] or "", host, port, "" if path == "/" else path)
+
+
+def _host(text: str) -> str | None:
+    """The host as the network knows it; None for what is no host."""
     if not text or text.startswith("["):
         return text.strip("[]") or None
     try:
@@ -131,16 +127,23 @@ def host_of(text: str) -> str | None:
         return None
 
 
+_URL = re.compile(
+    r"(?P<scheme>[a-z]+)://(?:(?P<user>[^@/\s]+)@)?"
+    r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^:/@\[\]\s]*)(?::(?P<port>\d{1,5}))?(?P<path>/\S*)?"
+)
+
+
+def tcp_address(text: str, setting: str, tls: ssl.SSLContext | None = None) -> TcpAddress:
+    """``host:port`` as an address, or ConfigError naming the setting."""
+    url = parse_url(text if "://" in text else f"tcp://{text}")
+    if url is None or url.scheme not in ("tcp", "http") or url.user or url.path or url.port is None:
+        raise ConfigError(f"--{setting}: {censored(text)!r} is wrong: host:port such as localhost:2375 is right")
+    return TcpAddress(url.host, url.port, tls)
+
+
 def unix_address(path: str, setting: str) -> UnixAddress:
     """The path of a socket as an address, or ConfigError naming the setting."""
     path = path.removeprefix("unix://")
     if not path:
         raise ConfigError(f"--{setting}: it is empty: a path such as /var/run/docker.sock is right")
     return UnixAddress(path)
-
-
-URL = re.compile(
-    r"(?P<scheme>[a-z]+)://(?:(?P<user>[^@/\s]+)@)?"
-    r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^:/@\[\]\s]*)(?::(?P<port>\d{1,5}))?(?P<path>/\S*)?"
-)
-"""A URL as DOCKER_HOST has it."""

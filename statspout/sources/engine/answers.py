@@ -132,6 +132,10 @@ def read_only(labels: Mapping[str, str | None] | None) -> Mapping[str, str]:
     return MappingProxyType({key: value or "" for key, value in (labels or {}).items()})
 
 
+_DOCKERS_WORDS = {"died": "die", "remove": "destroy"}
+"""For those that Podman has of its own, and does not always translate."""
+
+
 class Actor(msgspec.Struct):
     """Whom an event is about."""
 
@@ -151,8 +155,9 @@ class Event(msgspec.Struct):
 
     @property
     def action(self) -> str:
-        """What happened, such as ``start``; an exec's command is cut off."""
-        return (self.Action or self.status).partition(":")[0]
+        """What happened, such as ``start``, in Docker's words; an exec's command is cut off."""
+        word = (self.Action or self.status).partition(":")[0]
+        return _DOCKERS_WORDS.get(word, word)
 
     @property
     def container_id(self) -> str:

@@ -7,7 +7,7 @@ with only an authority for one without TLS, and it takes the local engine for a 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,9 @@ def tls_of_environment(environ: Mapping[str, str], verify: bool) -> Tls:
     if not path and not environ.get("DOCKER_TLS_VERIFY"):
         return Tls(verify=verify)
     place = Path(path) if path else _folder(environ)
-    files = {kind: str(place / f"{kind}.pem") for kind in ("ca", "cert", "key")}
-    if not path:
-        # Without one, all that has to be there is the authority: not every engine wants a certificate of ours.
-        files = {kind: file for kind, file in files.items() if kind == "ca" or Path(file).exists()}
-    told = dict.fromkeys(("ca", "cert", "key"), "DOCKER_CERT_PATH" if path else "DOCKER_TLS_VERIFY")
-    return Tls(True, files.get("ca"), files.get("cert"), files.get("key"), verify, told)
+    # In ~/.docker, all that has to be there is the authority: not every engine wants a certificate of ours.
+    files = _pem_files(place, needed=("ca", "cert", "key") if path else ("ca",))
+    return Tls(True, *files, verify, "DOCKER_CERT_PATH" if path else "DOCKER_TLS_VERIFY")
 
 
 def current_context(environ: Mapping[str, str]) -> str:
@@ -60,7 +57,14 @@ def tls_of_context(file: Path, verify: bool, skip: bool, origin: str) -> Tls:
     One that skips verification is encrypted even without any.
     """
     place = file.parents[2] / "tls" / file.parent.name / "docker"
-    files = {kind: str(place / f"{kind}.pem") for kind in ("ca", "cert", "key") if (place / f"{kind}.pem").exists()}
-    told = dict.fromkeys(("ca", "cert", "key"), origin)
-    wanted, checked = bool(files) or skip, verify and not skip
-    return Tls(wanted, files.get("ca"), files.get("cert"), files.get("key"), checked, told)
+    files = _pem_files(place)
+    return Tls(any(files) or skip, *files, verify and not skip, origin)
+
+
+def _pem_files(place: Path, needed: Collection[str] = ()) -> tuple[str | None, str | None, str | None]:
+    """The authority, our certificate and its key in a folder: those that are there, and those that have to be."""
+    ca, cert, key = (
+        str(file) if kind in needed or file.exists() else None
+        for kind, file in ((kind, place / f"{kind}.pem") for kind in ("ca", "cert", "key"))
+    )
+    return ca, cert, key

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from statspout.errors import ConfigError
 from statspout.logs import censored
@@ -16,11 +15,11 @@ from statspout.settings import Settings
 from statspout.sources.engine.address import (
     PORT,
     TLS_PORT,
-    URL,
     Address,
     TcpAddress,
     UnixAddress,
-    host_of,
+    Url,
+    parse_url,
     tcp_address,
     unix_address,
 )
@@ -58,38 +57,31 @@ def endpoint_of(settings: Settings, environ: Mapping[str, str]) -> Endpoint:
     return _as_docker_does(environ, tls)
 
 
-_NO_TLS = Tls()
-
-
-def address_of(url: str, where: str, tls: Tls = _NO_TLS) -> Address:
+def address_of(text: str, where: str, tls: Tls) -> Address:
     """The address that a URL as of DOCKER_HOST names, or ConfigError that begins with ``where`` it was."""
-    if url.startswith("unix:///"):
-        return _plain(UnixAddress(url.removeprefix("unix://")), where, tls)
-    found = URL.fullmatch(url)
-    port = int(found["port"]) if found and found["port"] else None
-    host = host_of(found["host"]) if found and found["scheme"] in ("tcp", "http", "https", "ssh") else None
-    if found is None or host is None or (port is not None and not 0 < port < 65536):
+    if text.startswith("unix:///"):
+        return _plain(UnixAddress(text.removeprefix("unix://")), where, tls)
+    url = parse_url(text)
+    if url is None or url.scheme not in ("tcp", "http", "https", "ssh"):
         right = "unix:///path, tcp://host:port, https://host:port or ssh://user@host is right"
-        raise ConfigError(f"{where}: {censored(url)!r} is wrong: {right}")
-    if found["scheme"] == "ssh":
-        return _plain(_ssh(found, host, where, port), where, tls)
-    if found["user"] or (found["path"] or "/") != "/":
-        raise ConfigError(f"{where}: {censored(url)!r} is wrong: tcp://host:port, without a user or a path, is right")
-    encrypted = tls.wanted or found["scheme"] == "https"
+        raise ConfigError(f"{where}: {censored(text)!r} is wrong: {right}")
+    if url.scheme == "ssh":
+        return _plain(_ssh(url, where), where, tls)
+    if url.user or url.path:
+        raise ConfigError(f"{where}: {censored(text)!r} is wrong: tcp://host:port, without a user or a path, is right")
+    encrypted = tls.wanted or url.scheme == "https"
     context = tls.context() if encrypted else None
-    return TcpAddress(host, port or (TLS_PORT if encrypted else PORT), context)
+    return TcpAddress(url.host, url.port or (TLS_PORT if encrypted else PORT), context)
 
 
-def _ssh(found: Any, host: str, where: str, port: int | None) -> SshAddress:
-    user = found["user"]
-    if user and ":" in user:
+def _ssh(url: Url, where: str) -> SshAddress:
+    if ":" in url.user:
         raise ConfigError(f"{where}: a password in it is of no use: ssh keys are right")
-    if (user or host).startswith("-"):
-        raise ConfigError(f"{where}: {user or host!r} is wrong: a user or host that begins with - is none")
-    remote = found["path"] if (found["path"] or "/") != "/" else REMOTE_SOCKET
-    if ":" in remote:
-        raise ConfigError(f"{where}: {remote!r} is wrong: ssh forwards no socket with a colon in its path")
-    return SshAddress(f"{user}@{host}" if user else host, port, remote)
+    if (url.user or url.host).startswith("-"):
+        raise ConfigError(f"{where}: {url.user or url.host!r} is wrong: a user or host that begins with - is none")
+    if ":" in url.path:
+        raise ConfigError(f"{where}: {url.path!r} is wrong: ssh forwards no socket with a colon in its path")
+    return SshAddress(f"{url.user}@{url.host}" if url.user else url.host, url.port, url.path or REMOTE_SOCKET)
 
 
 def _plain(address: Address, where: str, tls: Tls) -> Address:

@@ -206,7 +206,7 @@ class Pool:
                 # The engine closes idle connections; a request that meets this is sent again on a new one.
                 if not connection.fresh:
                     continue
-                raise EngineDown(f"{self.address}: {error}{self.address.when_cut}") from error
+                raise self._cut(error) from error
             except asyncio.CancelledError:
                 connection.close()
                 raise
@@ -224,7 +224,10 @@ class Pool:
                 connection.pause(True)
 
         try:
-            answer = await connection.stream(data, deadline, sink)
+            try:
+                answer = await connection.stream(data, deadline, sink)
+            except EngineDown as error:
+                raise self._cut(error) from error
             if answer.status != 200:
                 raise Refused(answer.status, error_message(answer.body))
             yield b""
@@ -241,6 +244,10 @@ class Pool:
             connection.close()
         self._idle.clear()
         self.address.close()
+
+    def _cut(self, error: EngineDown) -> EngineDown:
+        """What to say of a new connection that ended before an answer."""
+        return EngineDown(f"{self.address}: {error}{self.address.when_cut}")
 
     def _take(self) -> Connection | None:
         while self._idle:

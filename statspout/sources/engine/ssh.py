@@ -19,9 +19,10 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from statspout.logs import Limited
+from statspout.sources.engine.address import Address
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -60,13 +61,12 @@ if os.getppid() == int(sys.argv[1]):
 """
 
 
-class SshAddress:
+class SshAddress(Address):
     """An engine whose socket ``remote`` is on ``destination``: ``host`` or ``user@host``, as for the ssh command.
 
     Keys, known hosts and jumps are those of the user's own ssh configuration.
     """
 
-    host = "docker"
     slowest_connect = 30.0  # each attempt is a process here and a login there
     when_cut = " (as when there is no engine at that socket over there, or ssh may not forward it)"
 
@@ -114,19 +114,8 @@ class SshAddress:
     def _command(self, local: Path) -> list[str]:
         port = ["-p", str(self._port)] if self._port else []
         options = [part for option in _OPTIONS for part in ("-o", option)]
-        return [
-            "ssh",
-            "-N",
-            "-T",
-            "-a",
-            "-x",
-            *options,
-            *port,
-            "-L",
-            f"{local}:{self._remote}",
-            "--",
-            self._destination,
-        ]
+        forward = ["-L", f"{local}:{self._remote}"]
+        return ["ssh", "-N", "-T", "-a", "-x", *options, *port, *forward, "--", self._destination]
 
 
 class _Tunnel:
@@ -138,11 +127,11 @@ class _Tunnel:
         self._began = time.monotonic()
         self._folder = Path(tempfile.mkdtemp(prefix="statspout-ssh-"))
         self.socket = self._folder / "engine.sock"
-        self._errors: BinaryIO = (self._folder / "stderr").open("w+b")
-        self._process = subprocess.Popen(  # noqa: S603 - no shell, and the destination cannot be an option
-            [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *command(self.socket)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors, start_new_session=True,
-        )  # fmt: skip
+        with (self._folder / "stderr").open("wb") as errors:
+            self._process = subprocess.Popen(  # noqa: S603 - no shell, and the destination cannot be an option
+                [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *command(self.socket)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
+            )  # fmt: skip
         self._read = 0
 
     @property
@@ -183,5 +172,4 @@ class _Tunnel:
                 os.killpg(self._process.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_GRACE)
-        self._errors.close()
         shutil.rmtree(self._folder, ignore_errors=True)

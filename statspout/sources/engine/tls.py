@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from statspout.logs import printed
 class Tls:
     """What TLS needs, if it is ``wanted``; the files are paths of PEM files.
 
-    ``where`` says, in an error, where they were given.
+    ``where`` says, in an error, where they were given, when that was not by their settings.
     """
 
     wanted: bool = False
@@ -23,7 +22,7 @@ class Tls:
     cert: str | None = None
     key: str | None = None
     verify: bool = True
-    where: Mapping[str, str] | None = None
+    where: str = ""
 
     def context(self) -> ssl.SSLContext:
         """The context of every connection, or ConfigError."""
@@ -56,7 +55,7 @@ class Tls:
             ) from error
 
     def _named(self, kind: str) -> str:
-        return (self.where or {}).get(kind, f"--docker.tls-{kind}")
+        return self.where or f"--docker.tls-{kind}"
 
 
 def _check_readable(path: str | None, where: str) -> None:

@@ -38,8 +38,10 @@ def daemon(engine: Engine) -> Iterator[Daemon]:
 def run(engine: Engine, daemon: Daemon) -> Iterator[Any]:
     """Starts containers that go with the test."""
     yield engine.run
-    engine.remove_started()
+    for container in engine.client.containers.list():
+        container.kill()
     daemon.eventually(lambda: not daemon.stats())
+    engine.remove_started()
 
 
 def pid_of(container: Any) -> int:

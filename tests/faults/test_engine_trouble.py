@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 from support.watch import watching
 
-from statspout.sources.engine.answers import Listed
+from statspout.sources.engine.answers import Listed, Version
 from statspout.sources.engine.client import EngineClient
 from statspout.sources.filters import Filters
 from statspout.testing import FakeEngine
@@ -231,6 +231,31 @@ def test_who_is_left_out_is_never_asked_for_and_counted(engine: FakeEngine) -> N
             asked = [request.path for request in engine.requests_of("stats")]
             assert asked
             assert not [path for path in asked if any(container in path for container in never)]
+
+    asyncio.run(main())
+
+
+def test_podman_is_told_of_when_it_refuses_a_second_time_in_a_row(
+    engine: FakeEngine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may refuse once because the container is on its way out."""
+    docker = EngineClient._version
+
+    async def podman(client: EngineClient) -> tuple[Version, bool]:
+        return (await docker(client))[0], True
+
+    monkeypatch.setattr(EngineClient, "_version", podman)
+
+    async def main() -> None:
+        async with watching(engine) as watch:
+            await watch.until(lambda: len(watch.names) == 3)
+            looks = len(engine.requests_of("inspect"))
+            engine.fault("web", "error")
+            await watch.until(lambda: watch.telemetry.errors["refused"] == 1)
+            assert "container web" not in caplog.text
+            await watch.until(lambda: len(engine.requests_of("inspect")) > looks)
+            await watch.until(lambda: "container web: 500" in caplog.text)
+            assert watch.telemetry.errors["refused"] == 2
 
     asyncio.run(main())
 

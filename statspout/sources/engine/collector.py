@@ -38,6 +38,7 @@ class _Poller:
     request: bytes
     before: Reading | None = None
     timeouts: int = 0
+    refused: bool = False
     task: asyncio.Task[None] | None = None
 
 
@@ -137,7 +138,7 @@ class EngineCollector:
             async with self._gate.pass_through():
                 self._telemetry.began(asyncio.get_running_loop().time() - due)
                 sample = await self._read(poller)
-            poller.timeouts = 0
+            poller.timeouts, poller.refused = 0, False
             if sample is not None:
                 self._sink.push(sample)
         except SourceError as error:
@@ -194,7 +195,9 @@ class EngineCollector:
         self._telemetry.errors[error.kind] += 1
         poller.timeouts = poller.timeouts + 1 if isinstance(error, Timeout) else 0
         container = poller.target.container
-        if isinstance(error, Refused) and error.gone:
+        first, poller.refused = not poller.refused, isinstance(error, Refused)
+        # Podman has 500 for a container that is being removed, too: a look tells, and a second one in a row is told.
+        if isinstance(error, Refused) and (error.gone or (first and self._client.engine.podman)):
             self.missing(container)
         elif not isinstance(error, EngineDown):
             self._limited.warning(error.kind, "container %s: %s", container.name, error)

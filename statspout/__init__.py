@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         SourceError,
         StatspoutError,
         Timeout,
+        TooLarge,
     )
     from statspout.latest import Latest
     from statspout.options import option
@@ -36,7 +37,7 @@ _HOMES = {
     "cmd.main": "main",
     "daemon": "run serve",
     "errors": "BadAnswer Closed ConfigError EngineDown Refused Rejected RepositoryError RetryAfter SourceError "
-    "StatspoutError Timeout",
+    "StatspoutError Timeout TooLarge",
     "latest": "Latest",
     "options": "option",
     "repository": "LiveRepository Repository",
@@ -69,6 +70,7 @@ __all__ = [
     "StatspoutError",
     "Summary",
     "Timeout",
+    "TooLarge",
     "main",
     "option",
     "run",

@@ -20,7 +20,7 @@ from statspout.errors import ConfigError, SourceError, told
 from statspout.health import Health
 from statspout.logs import Limited, counted, setup
 from statspout.options import described, settings_of
-from statspout.registry import Registry
+from statspout.registry import Registry, check_needs
 from statspout.repository import LiveRepository, Repository
 from statspout.router import Route, Router, route_to
 from statspout.settings import Settings
@@ -213,6 +213,7 @@ def _check_instances(repositories: Sequence[Repository]) -> None:
             name = getattr(repository, "__name__", type(repository).__name__)
             raise ConfigError(f"repositories: {name} is no instance of a repository: {name}() is right")
         registry.add(type(repository), f"repositories: {type(repository).__name__}")
+        check_needs(type(repository))
 
 
 @contextmanager

@@ -11,6 +11,7 @@
         BadAnswer        the engine's answer is not what its API promises
       RepositoryError    a push failed: the whole batch is kept and retried
         Rejected         some samples will never be accepted: those are dropped and counted
+          TooLarge       the batch is: it comes again in halves, and no later one is larger
         RetryAfter       retry, but not before so many seconds
         Closed           the destination wants nothing more, ever: the repository is retired
 
@@ -81,16 +82,30 @@ class Rejected(RepositoryError):
     """The destination will never accept some samples of this batch.
 
     ``indices`` are their positions in the batch; None says that it is unknown which, and the batch is bisected.
-    ``rest`` says what became of the others: ``"retry"`` (nothing of them was stored) or ``"stored"``.
+    ``rest`` says what became of the others: ``"retry"`` (nothing of them was stored) or ``"stored"``. A destination
+    that stored the others and says only how many it did not take gives that ``count`` instead of ``indices``.
     """
 
     def __init__(
-        self, reason: str, indices: Collection[int] | None = None, rest: Literal["retry", "stored"] = "retry"
+        self,
+        reason: str,
+        indices: Collection[int] | None = None,
+        rest: Literal["retry", "stored"] = "retry",
+        *,
+        count: int | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.indices = None if indices is None else frozenset(indices)
-        self.rest = rest
+        self.rest = "stored" if count is not None else rest
+        self.count = count
+
+
+class TooLarge(Rejected):
+    """The batch is too large for the destination: it comes again in halves, and later ones are no larger than fits."""
+
+    def __init__(self, reason: str = "the batch is too large") -> None:
+        super().__init__(reason)
 
 
 class RetryAfter(RepositoryError):

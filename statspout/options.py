@@ -60,7 +60,7 @@ class Options:
         if "__init__" in cls.__dict__:
             raise TypeError(f"{cls.__name__}: its settings make its __init__: write __post_init__ for what comes after")
         own = cls.__dict__.get("__doc__")
-        dataclass(kw_only=True, eq=False)(cls)
+        dataclass(kw_only=True, eq=False, repr=False)(cls)
         # Without one, a dataclass shows its fields with their defaults, of which one may be a secret.
         cls.__doc__ = own
         made = cls.__init__
@@ -73,6 +73,10 @@ class Options:
             made(self, **values)
 
         cls.__init__ = checked  # type: ignore[method-assign, assignment]  # the same, held to the declared types first
+
+    def __repr__(self) -> str:
+        """The class and its settings, as a log line shows them: without what is nobody's business."""
+        return f"{type(self).__name__}({described(self)})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,15 @@ def check_class(cls: type[Repository], where: str) -> None:
     _check_settings(cls, where)
 
 
+def check_needs(cls: type[Repository]) -> None:
+    """Raise ConfigError when a module that the repository works with is not installed."""
+    for module in cls.needs:
+        if importlib.util.find_spec(module) is None:
+            ours = cls.__module__.startswith("statspout.")
+            how = f"pip install 'statspout[{cls.name}]'" if ours else f"pip install what has {module}"
+            raise ConfigError(f"repository {cls.name} needs {module}, which is not installed: {how}")
+
+
 def _check_methods(cls: type[Repository], where: str) -> None:
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(cls.__abstractmethods__))

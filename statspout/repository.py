@@ -34,6 +34,9 @@ class Repository(Options, ABC):
     accepts: ClassVar[tuple[type, ...]] = (ContainerSample,)
     """The records it takes; add :class:`statspout.Metric` for what applications report."""
 
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Modules that its methods import; the program does not start without them."""
+
     live: ClassVar[bool] = False
     """Whether it serves current values: see :class:`LiveRepository`."""
 

@@ -17,6 +17,7 @@ def config(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) -
     """Print the file: what flags, environment and ``--config`` give now, and the rest commented out."""
     found = understand(arguments, os.environ, classes)
     titles = {name: first_line(cls) for name, cls in found.registry.classes.items()}
+    titles |= {one.prefix: first_line(one.cls) for one in found.selected}
     groups = {name: [s for s in group if s.name != "config"] for name, group in found.groups.items()}
     if isinstance(sys.stdout, io.TextIOWrapper):
         # TOML is UTF-8, whatever the terminal is.

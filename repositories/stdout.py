@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import select
 import sys
@@ -38,6 +39,8 @@ class Stdout(Repository):
 
     name = "stdout"
     flush_interval = 0.2
+    push_timeout = math.inf  # a reader may take its time
+    spooled = False  # and who reads the next run's output has not missed this one's
 
     format: Literal["text", "json", "table"] = option(
         default="text", help="Lines for people, one JSON object a line, or a table, live on a terminal."

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 from statspout.catalogue import ENTRIES
-from statspout.config import repository_settings
+from statspout.instances import shown
 from statspout.options import Setting, is_list, settings_of, type_name
 from statspout.registry import load
 from statspout.repositories.prometheus_schemas import SCHEMAS
@@ -29,7 +29,7 @@ def repositories_table() -> str:
 def settings_table() -> str:
     """Every setting of the program and of the shipped repositories."""
     rows = ["| flag | variable | key in the file | default | |", "|---|---|---|---|---|"]
-    settings = [*settings_of(Settings), *(s for group in repository_settings(load()).values() for s in group)]
+    settings = [*settings_of(Settings), *(s for group in shown(load()).values() for s in group)]
     return "\n".join([*rows, *map(_setting_row, settings)])
 
 

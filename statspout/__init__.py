@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Timeout,
         TooLarge,
     )
+    from statspout.handling import Choice, Handling
     from statspout.latest import Latest
     from statspout.options import option
     from statspout.repository import LiveRepository, Repository
@@ -38,6 +39,7 @@ _HOMES = {
     "daemon": "run serve",
     "errors": "BadAnswer Closed ConfigError EngineDown Refused Rejected RepositoryError RetryAfter SourceError "
     "StatspoutError Timeout TooLarge",
+    "handling": "Choice Handling",
     "latest": "Latest",
     "options": "option",
     "repository": "LiveRepository Repository",
@@ -48,11 +50,13 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 __all__ = [
     "BadAnswer",
+    "Choice",
     "Closed",
     "ConfigError",
     "Container",
     "ContainerSample",
     "EngineDown",
+    "Handling",
     "Interface",
     "Latest",
     "LiveRepository",

@@ -17,6 +17,7 @@ from cyclopts import App
 from statspout.configfile import Entries, read_file, take_file
 from statspout.errors import ConfigError, told
 from statspout.flags import command_line, go_dashes, take_flags
+from statspout.instances import Chosen, Groups, chosen, groups_of, shown
 from statspout.logs import hide
 from statspout.notes import exposed, without_effect
 from statspout.options import Setting, env_name, settings_of
@@ -25,11 +26,8 @@ from statspout.repository import Repository
 from statspout.settings import Settings
 from statspout.values import Given, convert, secret_file, spellings
 
-Groups = dict[str, tuple[Setting, ...]]
-"""All settings: the program's own under ``""``, each repository's under its name."""
-
 _OWN = settings_of(Settings)
-_CONFIG, _PLUGIN = (next(s for s in _OWN if s.name == name) for name in ("config", "plugin"))
+_CONFIG, _PLUGIN, _REPOSITORY = (next(s for s in _OWN if s.name == n) for n in ("config", "plugin", "repository"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,7 @@ class Understood:
     """What there is to be set, and what was given."""
 
     registry: Registry
+    selected: list[Chosen]
     groups: Groups
     given: Given
 
@@ -64,31 +63,34 @@ def configure(argv: Sequence[str], environ: Mapping[str, str], classes: Sequence
     notes = [*without_effect(given.values, environ, every), *exposed(given, every)]
     with placed(given):
         settings = Settings(**_arguments(groups[""], given))
-        repositories = [_construct(registry.find(name), groups, given) for name in _selected(settings, registry)]
+        repositories = [_construct(one, given) for one in found.selected]
     return Config(settings, repositories, registry, given, notes)
 
 
 def understand(argv: Sequence[str], environ: Mapping[str, str], classes: Sequence[type[Repository]] = ()) -> Understood:
     """Both phases, without constructing anything."""
     argv = go_dashes(argv)
-    path, entries, registry = _first_phase(argv, environ, classes)
-    groups = {"": _OWN, **repository_settings(registry)}
+    path, entries, registry, first = _first_phase(argv, environ, classes)
+    with placed(first):
+        selected = chosen(first.values.get("repository", _REPOSITORY.default), registry)
+        groups = {"": _OWN, **groups_of(registry, selected)}
     given = read(argv, environ, groups)
     settings = [setting for group in groups.values() for setting in group if setting is not _CONFIG]
     take_file(given, path, entries, settings, registry.broken)
-    return Understood(registry, groups, given)
+    return Understood(registry, selected, groups, given)
 
 
 def _first_phase(
     argv: Sequence[str], environ: Mapping[str, str], classes: Sequence[type[Repository]]
-) -> tuple[str, Entries, Registry]:
-    """The configuration file, what is in it, and every repository there is, the plugins among them."""
-    first = read(argv, environ, {"": (_CONFIG, _PLUGIN)}, strict=False)
+) -> tuple[str, Entries, Registry, Given]:
+    """The configuration file, what is in it, every repository there is, and what was given so far."""
+    first = read(argv, environ, {"": (_CONFIG, _PLUGIN, _REPOSITORY)}, strict=False)
     path = first.values.get("config", "")
     entries = read_file(path, first.origins["config"]) if path else {}
-    take_file(first, path, {key: value for key, value in entries.items() if key == "plugin"}, [_PLUGIN], ())
+    early = {key: value for key, value in entries.items() if key in ("plugin", "repository")}
+    take_file(first, path, early, [_PLUGIN, _REPOSITORY], ())
     with placed(first):
-        return path, entries, load(first.values.get("plugin", ()), classes)
+        return path, entries, load(first.values.get("plugin", ()), classes), first
 
 
 def read(
@@ -106,12 +108,7 @@ def read(
 def help_app(argv: Sequence[str], environ: Mapping[str, str], classes: Sequence[type[Repository]] = ()) -> App:
     """A command line that can print the help of every setting, those of plugins that ``argv`` leads to included."""
     rest = go_dashes(argument for argument in argv if argument.lstrip("-") not in ("h", "help"))
-    return command_line({"": _OWN, **repository_settings(_first_phase(rest, environ, classes)[2])})
-
-
-def repository_settings(registry: Registry) -> Groups:
-    """The settings of every repository by the repository's name."""
-    return {name: settings_of(cls, name, cls.aliases) for name, cls in sorted(registry.classes.items())}
+    return command_line({"": _OWN, **shown(_first_phase(rest, environ, classes)[2])})
 
 
 @contextmanager
@@ -144,30 +141,33 @@ def _arguments(settings: Sequence[Setting], given: Given) -> dict[str, Any]:
     return {setting.field: given.values[setting.name] for setting in settings if setting.name in given.values}
 
 
-def _selected(settings: Settings, registry: Registry) -> list[str]:
-    """The names to construct, without repetitions."""
-    if not settings.repository:
-        raise ConfigError(f"--repository: it is empty: one of {', '.join(sorted(registry.classes))} is right")
-    chosen: dict[str, None] = {}
-    for name in settings.repository:
-        cls = registry.find(name)
-        if cls.name in chosen:
-            raise ConfigError(f"--repository: {cls.name} is named twice: once is right")
-        chosen[cls.name] = None
-    return list(chosen)
-
-
-def _construct(cls: type[Repository], groups: Groups, given: Given) -> Repository:
-    for setting in groups[cls.name]:
-        if setting.required and setting.name not in given.values:
-            key = setting.name.rpartition(".")[2]
-            others = f"or {setting.env}, or {key} under [{cls.name}] in a --config file"
-            raise ConfigError(f"repository {cls.name} needs {setting.flag} ({others})")
-        if setting.secret and setting.name in given.values:
-            hide(str(given.values[setting.name]))
+def _construct(one: Chosen, given: Given) -> Repository:
+    for setting in one.own():
+        try:
+            value = one.value(setting, given)
+        except KeyError:
+            if setting.required:
+                raise ConfigError(_missing(setting, one)) from None
+            continue
+        if setting.secret:
+            hide(str(value))
     try:
-        return cls(**_arguments(groups[cls.name], given))
-    except ConfigError:
-        raise
+        return one.cls(instance=one.instance, handling=one.handling(given), **one.arguments(one.own(), given))
+    except ConfigError as error:
+        raise ConfigError(_of_instance(str(error), one, given)) from error
     except Exception as error:
-        raise ConfigError(f"repository {cls.name}: {told(error)}") from error
+        raise ConfigError(f"repository {one.prefix.replace('.', ':')}: {told(error)}") from error
+
+
+def _of_instance(text: str, one: Chosen, given: Given) -> str:
+    """An error about ``--influxdb.url`` as one about ``--influxdb.a.url``, where it is that which was given."""
+    kind = f"--{one.cls.name}."
+    name = text.removeprefix(kind).partition(":")[0]
+    is_own = one.instance and text.startswith(kind) and f"{one.prefix}.{name}" in given.values
+    return f"--{one.prefix}.{text.removeprefix(kind)}" if is_own else text
+
+
+def _missing(setting: Setting, one: Chosen) -> str:
+    key = setting.name.rpartition(".")[2]
+    others = f"or {setting.env}, or {key} under [{one.prefix}] in a --config file"
+    return f"repository {one.prefix.replace('.', ':')} needs {setting.flag} ({others})"

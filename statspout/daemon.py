@@ -10,8 +10,8 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
-from typing import Any
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 from statspout import __version__
 from statspout.delivery.backoff import Backoff
@@ -20,8 +20,9 @@ from statspout.errors import ConfigError, SourceError, told
 from statspout.health import Health
 from statspout.logs import Limited, counted, setup
 from statspout.options import described, settings_of
-from statspout.registry import Registry, check_needs
-from statspout.repository import LiveRepository, Repository
+from statspout.quantities import amount, seconds
+from statspout.registry import check_class, check_instance, check_needs
+from statspout.repository import LiveRepository, Repository, handling_of, name_of
 from statspout.router import Route, Router, route_to
 from statspout.settings import Settings
 from statspout.sources.engine.address import unix_address
@@ -32,6 +33,9 @@ from statspout.sources.filters import Filters
 from statspout.telemetry import Telemetry
 from statspout.web.address import show_address
 from statspout.web.server import WebServer
+
+if TYPE_CHECKING:
+    from statspout.delivery.spooldir import SpoolDirectory
 
 log = logging.getLogger("statspout")
 
@@ -51,7 +55,8 @@ class Daemon:
         self.settings = settings
         self.telemetry = Telemetry()
         _check_instances(repositories)
-        self.router = Router([route_to(repository) for repository in repositories])
+        self.spools = _spools(settings)
+        self.router = Router([route_to(repository, self.spools) for repository in repositories])
         self.health = Health(self.telemetry, self.router.routes, settings.interval)
         self.web = WebServer()
         self._mount()
@@ -106,8 +111,10 @@ class Daemon:
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
         """Everything behind the router: up before the first sample, down after the last."""
-        with self._engine:
+        with self._engine, self.spools or nullcontext():
             try:
+                if self.spools is not None:
+                    self.spools.look_for_others([route.name for route in self.router.routes])
                 for route in self.router.routes:
                     route.start()
                 await self.web.start()
@@ -134,8 +141,9 @@ class Daemon:
         try:
             routes = repository.routes()
         except Exception as error:
-            raise ConfigError(f"repository {repository.name}: {told(error)}") from error
-        self.web.mount(repository.address, routes, f"{repository.name}.address", repository.name)
+            raise ConfigError(f"repository {name_of(repository)}: {told(error)}") from error
+        name = name_of(repository)
+        self.web.mount(repository.address, routes, f"{name.replace(':', '.')}.address", name)
 
     async def _collect(self) -> None:
         """Run the source for ever; should it fail in a way it does not know itself, say so and run it again."""
@@ -176,7 +184,7 @@ class Daemon:
         return endpoint_of(self.settings, os.environ)
 
     def _say_what_runs(self) -> None:
-        names = ", ".join(route.repository.name for route in self.router.routes)
+        names = ", ".join(route.name for route in self.router.routes)
         engine = "the simulated engine" if self.settings.demo else f"engine {self.endpoint}"
         every = "once" if self.settings.once else f"every {self.settings.interval:g} s"
         log.info("statspout %s: %s from %s to %s", __version__, every, engine, names)
@@ -186,9 +194,21 @@ class Daemon:
             log.info("settings: %s", own)
         for route in self.router.routes:
             repository = route.repository
-            log.info("repository %s: %s", repository.name, described(repository, repository.name) or "no settings")
+            shown = [described(repository, route.name)]
+            if repository.handling is not None:
+                shown.append(described(repository.handling, route.name, changed=True))
+            log.info("repository %s: %s", route.name, " ".join(filter(None, shown)) or "no settings")
         for setting, host, port in self.web.bound:
             log.info("%s: http://%s", setting, show_address(host, port))
+
+
+def _spools(settings: Settings) -> SpoolDirectory | None:
+    most, age = amount(settings.spool_max_bytes, "spool.max-bytes"), seconds(settings.spool_max_age, "spool.max-age")
+    if not settings.spool_dir:
+        return None
+    from statspout.delivery.spooldir import SpoolDirectory  # SQLite, only where it is wanted
+
+    return SpoolDirectory(settings.spool_dir, most, age)
 
 
 def _lost(route: Route) -> bool:
@@ -207,13 +227,28 @@ def _tell_interval(repository: Repository, settings: Settings) -> None:
 def _check_instances(repositories: Sequence[Repository]) -> None:
     if not isinstance(repositories, Sequence) or not repositories:
         raise ConfigError("repositories: a list of at least one instance is right, such as [Graphite()]")
-    registry = Registry()
+    classes: dict[str, type[Repository]] = {}
+    names: set[str] = set()
     for repository in repositories:
         if not isinstance(repository, Repository):
             name = getattr(repository, "__name__", type(repository).__name__)
             raise ConfigError(f"repositories: {name} is no instance of a repository: {name}() is right")
-        registry.add(type(repository), f"repositories: {type(repository).__name__}")
-        check_needs(type(repository))
+        _check_instance(repository, classes, names)
+
+
+def _check_instance(repository: Repository, classes: dict[str, type[Repository]], names: set[str]) -> None:
+    cls, name = type(repository), name_of(repository)
+    where = f"repositories: {cls.__name__}"
+    if cls not in classes.values():
+        check_class(cls, where)
+        check_needs(cls)
+    if classes.setdefault(cls.name, cls) is not cls or name in names:
+        raise ConfigError(f"{where}: there is a repository {name!r} already: another name, or instance=, is needed")
+    if repository.instance:
+        check_instance(repository.instance, where)
+    names.add(name)
+    if repository.handling is not None and not isinstance(repository.handling, handling_of(cls)):
+        raise ConfigError(f"{where}: handling={repository.handling!r} is wrong: a {handling_of(cls).__name__} is right")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from statspout import __version__
 from statspout.delivery.books import REASONS
+from statspout.delivery.delivery import Delivery
 from statspout.exposition import Family, FamilyKind, render
 from statspout.latest import STALE_AFTER
 from statspout.router import Route
@@ -60,8 +61,9 @@ class Health:
             "engine_up": telemetry.engine_up,
             "containers": telemetry.containers,
             "left_out": telemetry.left_out.total(),
-            "queued": {route.repository.name: route.books.queued for route in self._routes},
-            "dropped": {route.repository.name: route.books.dropped.total() for route in self._routes},
+            "queued": {route.name: route.books.queued for route in self._routes},
+            "dropped": {route.name: route.books.dropped.total() for route in self._routes},
+            "stuck": [delivery.name for delivery in self._deliveries() if delivery.stuck],
         }
 
     def _not_ready(self, age: float | None) -> str | None:
@@ -111,21 +113,45 @@ class Health:
             yield _single("statspout_last_sample_age_seconds", "gauge", "Seconds since the last sample.", age)
 
     def _delivery(self) -> Iterator[Family]:
-        books = [({"repository": route.repository.name}, route.books) for route in self._routes]
+        books = [({"repository": route.name}, route.books) for route in self._routes]
         for name, help_, attribute in (
             ("collected", "Samples that the repository was to get.", "collected"),
-            ("filtered", "Samples of a kind that the repository does not take.", "filtered"),
+            ("restored", "Samples found in the spool at the start.", "restored"),
+            ("filtered", "Samples that the repository does not take, or was not to get.", "filtered"),
             ("delivered", "Samples stored.", "delivered"),
             ("repository_failures", "Pushes, opens and clears that failed.", "failures"),
         ):
             values = [(labels, getattr(account, attribute)) for labels, account in books]
             yield Family(f"statspout_{name}_total", "counter", help_, values)
         queued = [(labels, account.queued) for labels, account in books]
-        yield Family("statspout_queue_samples", "gauge", "Samples queued, the batch in flight among them.", queued)
+        yield Family(
+            "statspout_queue_samples", "gauge", "Samples queued, those in flight and on disk among them.", queued
+        )
         dropped = [
             ({**labels, "reason": reason}, account.dropped[reason]) for labels, account in books for reason in REASONS
         ]
         yield Family("statspout_dropped_total", "counter", "Samples lost, by reason.", dropped)
+        yield from self._calls()
+        yield from self._spools()
+
+    def _calls(self) -> Iterator[Family]:
+        found = [({"repository": delivery.name}, delivery) for delivery in self._deliveries()]
+        stuck = [(labels, delivery.stuck) for labels, delivery in found]
+        yield Family("statspout_stuck_calls", "gauge", "Calls given up that have not returned.", stuck)
+        late = [(labels, delivery.late) for labels, delivery in found]
+        yield Family("statspout_late_results_total", "counter", "Calls given up that returned after all.", late)
+
+    def _spools(self) -> Iterator[Family]:
+        found = [({"repository": delivery.name}, delivery.spool) for delivery in self._deliveries() if delivery.spool]
+        sizes = [(labels, spool.bytes) for labels, spool in found]
+        yield Family("statspout_spool_bytes", "gauge", "The size of the spool's file.", sizes)
+        failures = [(labels, spool.failures) for labels, spool in found]
+        yield Family(
+            "statspout_spool_failures_total", "counter", "Writes and reads of the spool that failed.", failures
+        )
+
+    def _deliveries(self) -> Iterator[Delivery]:
+        return (route for route in self._routes if isinstance(route, Delivery))
 
     def _process(self) -> Iterator[Family]:
         usage = resource.getrusage(resource.RUSAGE_SELF)

@@ -149,6 +149,13 @@ class Limited:
         elif count == BURST:
             self._logger.warning("%s: more of this kind are counted, not logged, for %d s", kind, PERIOD)
 
+    def once(self, kind: str, message: str, *arguments: object) -> None:
+        """Log ``message`` as a warning the first time since the last :meth:`reset`; after that it is counted."""
+        since, count = self._kinds.get(kind, (self._clock(), 0))
+        self._kinds[kind] = (since, count + 1)
+        if not count:
+            self._logger.warning(message, *arguments)
+
     def reset(self, kind: str) -> None:
         """The trouble of this ``kind`` is over: the next one is told again."""
         since_count = self._kinds.pop(kind, None)

@@ -17,7 +17,7 @@ import functools
 import sys
 import typing
 from dataclasses import dataclass
-from typing import Any, dataclass_transform
+from typing import Any, ClassVar, dataclass_transform
 
 from statspout.errors import ConfigError
 from statspout.logs import censored, printed
@@ -55,6 +55,9 @@ def option(
 class Options:
     """A class whose typed fields are settings. Subclasses become keyword-only dataclasses as they are defined."""
 
+    given: ClassVar[dict[str, Any]] = {}
+    """What its constructor was called with, of each object its own."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "__init__" in cls.__dict__:
@@ -70,6 +73,7 @@ class Options:
             for setting in settings_of(cls, getattr(cls, "name", "")):
                 if setting.field in values:
                     setting.check(values[setting.field])
+            self.__dict__["given"] = values
             made(self, **values)
 
         cls.__init__ = checked  # type: ignore[method-assign, assignment]  # the same, held to the declared types first

@@ -30,6 +30,7 @@ RESERVED = frozenset(_OWN_PREFIXES.split())
 """Prefixes of the program's own settings, which no repository may claim."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_CONSTRUCTOR = ("given", "handling", "instance")
 _METHODS = ("open", "push", "clear", "idle", "close")
 
 
@@ -118,6 +119,12 @@ def check_class(cls: type[Repository], where: str) -> None:
     _check_settings(cls, where)
 
 
+def check_instance(instance: str, where: str) -> None:
+    """Raise ConfigError unless ``instance`` can tell a repository from others of its kind."""
+    if not isinstance(instance, str) or not _NAME.fullmatch(instance):
+        raise ConfigError(f"{where}: the instance {instance!r} is wrong: a lower-case word such as 'backup' is right")
+
+
 def check_needs(cls: type[Repository]) -> None:
     """Raise ConfigError when a module that the repository works with is not installed."""
     for module in cls.needs:
@@ -145,6 +152,8 @@ def _check_constants(cls: type[Repository], where: str) -> None:
         raise ConfigError(f"{where}: batch_size {cls.batch_size!r} is wrong: 1 or more is right")
     if not isinstance(cls.flush_interval, int | float) or not cls.flush_interval >= 0:
         raise ConfigError(f"{where}: flush_interval {cls.flush_interval!r} is wrong: 0 or more seconds is right")
+    if not isinstance(cls.push_timeout, int | float) or not cls.push_timeout > 0:
+        raise ConfigError(f"{where}: push_timeout {cls.push_timeout!r} is wrong: more than 0 seconds is right")
     if not isinstance(cls.accepts, tuple) or not all(isinstance(kind, type) for kind in cls.accepts):
         raise ConfigError(f"{where}: accepts {cls.accepts!r} is wrong: a tuple of record types is right")
 
@@ -156,6 +165,10 @@ def _check_settings(cls: type[Repository], where: str) -> None:
         raise ConfigError(f"{where}: a setting's type is unknown: {error}") from error
     seen: dict[str, str] = {}
     for setting in settings:
+        if setting.field in _CONSTRUCTOR:
+            raise ConfigError(
+                f"{where}: the setting {setting.field!r} is every repository's own: another name is needed"
+            )
         if not supported(setting.type):
             right = "str, int, float, bool, Literal or tuple[str, ...]"
             raise ConfigError(

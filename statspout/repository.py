@@ -5,10 +5,12 @@ A repository moves data; the framework keeps it safe. No queue, retry, thread or
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from statspout.handling import Choice, Handling
 from statspout.latest import Latest
 from statspout.options import Options, option
 from statspout.sample import Container, ContainerSample, Sample
@@ -45,6 +47,19 @@ class Repository(Options, ABC):
 
     flush_interval: ClassVar[float] = 1.0
     """Seconds for which a batch that is not full waits for more; 0 pushes at once."""
+
+    push_timeout: ClassVar[float] = 60.0
+    """Seconds for each call of a method. What has not returned by then is left to itself, and its batch comes again, to
+    a new instance; infinite for what may rightly wait for ever."""
+
+    spooled: ClassVar[bool] = True
+    """Whether ``--spool.dir`` is for it: what it could not store is kept on disk, over the program's end."""
+
+    instance: str = dataclasses.field(default="", repr=False)
+    """What tells it from others of its kind, as the ``a`` of ``--repository=influxdb:a``."""
+
+    handling: Choice | None = dataclasses.field(default=None, repr=False)
+    """Which samples it gets, and how: a :class:`statspout.Handling`, for a live one a :class:`statspout.Choice`."""
 
     interval = 5.0
     """Seconds between the samples of a container, infinite when each is sampled once; set before :meth:`open`."""
@@ -116,3 +131,21 @@ class LiveRepository(Repository):
     @abstractmethod
     def routes(self) -> Sequence[BaseRoute]:
         """The Starlette routes that serve the values."""
+
+
+def name_of(repository: Repository) -> str:
+    """What it is called in logs, metrics and the spool: ``influxdb``, or ``influxdb:a`` where there are several."""
+    return f"{repository.name}:{repository.instance}" if repository.instance else repository.name
+
+
+def renewed(repository: Repository) -> Repository:
+    """A new instance with the same settings, not yet open."""
+    made = type(repository)(**repository.given)
+    if "interval" in vars(repository):
+        made.interval = repository.interval
+    return made
+
+
+def handling_of(cls: type[Repository]) -> type[Choice]:
+    """What a repository of this class can be told beside its own settings."""
+    return Choice if cls.live else Handling

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from statspout.delivery.books import Books
 from statspout.delivery.delivery import Delivery
 from statspout.delivery.live import Live
-from statspout.repository import LiveRepository, Repository
+from statspout.repository import LiveRepository, Repository, name_of
 from statspout.sample import Container, Sample
+
+if TYPE_CHECKING:
+    from statspout.delivery.spooldir import SpoolDirectory
 
 _REMEMBERED = 10_000
 
@@ -18,6 +21,7 @@ _REMEMBERED = 10_000
 class Route(Protocol):
     """One repository's way: :class:`Delivery`, or :class:`Live`."""
 
+    name: str
     books: Books
 
     @property
@@ -70,6 +74,9 @@ class Router:
             route.clear(container)
 
 
-def route_to(repository: Repository) -> Route:
-    """The way that suits the repository."""
-    return Live(repository) if isinstance(repository, LiveRepository) else Delivery(repository)
+def route_to(repository: Repository, spools: SpoolDirectory | None = None) -> Route:
+    """The way that suits the repository, over a file in ``spools`` where that is good for it."""
+    if isinstance(repository, LiveRepository):
+        return Live(repository)
+    spool = spools.spool(name_of(repository)) if spools is not None and repository.spooled else None
+    return Delivery(repository, spool=spool)

@@ -68,6 +68,15 @@ class Settings(Options):
         default="",
         help="Serve /healthz, /readyz and /metrics about statspout itself at `host:port`.",
     )
+    spool_dir: str = option(
+        name="spool.dir", default="", help="Keep on disk, in this directory, what a repository could not store yet."
+    )
+    spool_max_bytes: str = option(
+        name="spool.max-bytes", default="1GiB", help="The most of it for each repository; the oldest samples go first."
+    )
+    spool_max_age: str = option(
+        name="spool.max-age", default="7d", help="How long samples are kept there: `12h`, `7d`, `4w`."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = option(
         name="log.level", default="info", help="The least level of the log lines on stderr."
     )

@@ -6,22 +6,25 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-REASONS = ("overflow", "rejected", "gone", "closed", "error", "shutdown")
+REASONS = ("overflow", "rejected", "gone", "closed", "error", "expired", "damaged", "shutdown")
 """Why a sample can be dropped."""
 
 
 @dataclass(slots=True)
 class Books:
-    """Samples since the start: collected = filtered + delivered + queued + dropped, at any moment.
+    """Samples since the start: collected + restored = filtered + delivered + queued + dropped, at any moment.
 
-    ``queued`` includes the batch in flight. ``dropped`` is by reason: ``overflow`` (the queue was full), ``rejected``
-    (the destination will never take it), ``gone`` (of a container that was cleared), ``closed`` (it is closed),
-    ``error`` (a live repository failed), ``shutdown`` (undelivered when the program had to end).
+    ``queued`` includes the batch in flight, and what waits on disk. ``restored`` were found there at the start.
+    ``dropped`` is by reason: ``overflow`` (the queue, or the spool, was full), ``rejected`` (the destination will never
+    take it), ``gone`` (of a container that was cleared), ``closed`` (it is closed), ``error`` (a live repository
+    failed), ``expired`` (too long on disk), ``damaged`` (what was on disk cannot be read), ``shutdown`` (undelivered
+    when the program had to end).
     """
 
     waiting: Callable[[], int] = lambda: 0
     """Says how many samples are queued, by looking: what the counters say can be held against it."""
     collected: int = 0
+    restored: int = 0
     filtered: int = 0
     delivered: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
@@ -35,10 +38,11 @@ class Books:
 
     @property
     def queued(self) -> int:
-        """Samples queued or in flight."""
+        """Samples queued or in flight, in memory and on disk."""
         return self.waiting()
 
     @property
     def balanced(self) -> bool:
         """Whether nothing is unaccounted for."""
-        return self.collected == self.filtered + self.delivered + self.queued + self.dropped.total()
+        done = self.filtered + self.delivered + self.queued + self.dropped.total()
+        return self.collected + self.restored == done

@@ -5,24 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from typing import TYPE_CHECKING
 
 from statspout.delivery.backoff import Backoff
 from statspout.delivery.books import Books
-from statspout.delivery.queue import Queue
-from statspout.delivery.worker import Worker
-from statspout.errors import Closed, Rejected, RepositoryError, RetryAfter, told
+from statspout.delivery.calls import Calls
+from statspout.delivery.lanes import Lanes
+from statspout.delivery.queue import Batch, Queue
+from statspout.delivery.sizing import Sizing
+from statspout.delivery.worker import Overdue
+from statspout.errors import Closed, Rejected, RepositoryError, RetryAfter, TooLarge, told
+from statspout.handling import Handling, Selection
 from statspout.logs import Limited, counted
-from statspout.repository import Repository
+from statspout.repository import Repository, name_of
 from statspout.sample import Container, Sample
 
-log = logging.getLogger("statspout.delivery")
+if TYPE_CHECKING:
+    from statspout.delivery.spool import Spool
 
-QUEUE_LIMIT = 50_000
-"""Samples: 40 minutes of 100 containers at 5 s."""
+log = logging.getLogger("statspout.delivery")
 
 _DRAINING_PAUSE = 0.5
 _PAUSE = 1.0
 _LONGEST_PAUSE = 3600.0
+_QUICK_FLUSH = 0.5
+"""Seconds that a batch waits for more where there is a spool: a working destination then leaves it nothing to do."""
+
 CLOSE_PATIENCE = 2.0
 """Seconds for a close, after which the repository is left to itself."""
 
@@ -31,21 +39,30 @@ class Delivery:
     """Takes samples without waiting, and hands them to ``repository`` in batches, oldest first, until they are stored.
 
     A failed push is retried with back-off; the queue drops its oldest when it is full; every loss is in ``books``.
+    With a ``spool``, what is not stored soon waits on disk as well.
     """
 
-    def __init__(self, repository: Repository, *, limit: int = QUEUE_LIMIT, backoff: Backoff | None = None) -> None:
-        self.repository = repository
+    def __init__(self, repository: Repository, *, spool: Spool | None = None, backoff: Backoff | None = None) -> None:
+        self.name = name_of(repository)
         self.books = Books(self._waiting)
-        self._in_flight = 0
         self.finished = asyncio.Event()
         """Set when the destination is closed for good."""
-        self._queue = Queue(limit)
-        self._backoff = backoff or Backoff()
-        self._worker = Worker(repository.name)
-        self._most = repository.batch_size
-        self._open = False
         self.close_failed = False
         """Whether what the repository owed when it was closed, such as a buffer, may be lost."""
+        handling = repository.handling if isinstance(repository.handling, Handling) else Handling()
+        self._selection = Selection(repository.handling or handling, self.name)
+        self._accepts = repository.accepts
+        self._clears = type(repository).clear is not Repository.clear
+        self._most = handling.batch_size or repository.batch_size
+        self._flush = _flush(repository, handling, spool)
+        self._deadline = handling.push_timeout or repository.push_timeout
+        self._calls = Calls(repository)
+        self._sizing = Sizing(self._most)
+        self._queue = Queue(handling.queue_samples, handling.most_bytes(self.name), segment=self._most, journal=spool)
+        self.spool = spool
+        self._lanes = Lanes(self._queue, spool)
+        self._backoff = backoff or Backoff()
+        self._open = False
         self._wanted = asyncio.Event()
         self._full = asyncio.Event()
         self._idle = asyncio.Event()
@@ -53,7 +70,21 @@ class Delivery:
         self._ending = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._limited = Limited(log)
-        self._clears = type(repository).clear is not Repository.clear
+
+    @property
+    def repository(self) -> Repository:
+        """The instance that is called now."""
+        return self._calls.repository
+
+    @property
+    def late(self) -> int:
+        """Calls that were given up, and returned after all."""
+        return self._calls.late
+
+    @property
+    def stuck(self) -> int:
+        """Calls that were given up and have not returned yet."""
+        return self._calls.abandoned
 
     # the router's side
 
@@ -61,13 +92,14 @@ class Delivery:
         """Queue one sample."""
         books = self.books
         books.collected += 1
-        if not isinstance(sample, self.repository.accepts):
+        if not (isinstance(sample, self._accepts) and self._selection.takes(sample)):
             books.filtered += 1
             return
         if self.finished.is_set():
             books.drop("closed")
             return
-        self._overflowed(self._queue.put(sample))
+        if lost := self._queue.put(sample):
+            self._overflowed(lost)
         if not self._wanted.is_set():
             self._idle.clear()
             self._wanted.set()
@@ -88,10 +120,15 @@ class Delivery:
 
     def start(self) -> None:
         """Begin to deliver."""
-        self._task = asyncio.create_task(self._run(), name=f"delivery {self.repository.name}")
+        if self.spool is not None:
+            self.books.restored = self.spool.start(self._queue, self.books)
+            if self.books.restored:
+                self._idle.clear()
+                self._wanted.set()
+        self._task = asyncio.create_task(self._run(), name=f"delivery {self.name}")
 
     async def stop(self, patience: float) -> None:
-        """Deliver what is queued, for ``patience`` seconds at most; what is left is counted as lost. Then close."""
+        """Deliver what is queued, for ``patience`` seconds at most. What is left is spooled, or counted as lost."""
         self._ending.set()
         self._full.set()
         with contextlib.suppress(TimeoutError):
@@ -99,17 +136,21 @@ class Delivery:
                 await self._idle.wait()
         if self._task is not None:
             self._task.cancel()
-            # A repository that swallows the cancellation is left to itself.
             await asyncio.wait({self._task}, timeout=CLOSE_PATIENCE)
-        if left := self.books.queued:
-            log.warning("%s: %s lost: not delivered before the end", self.repository.name, counted(left, "sample"))
+        if self.spool is not None:
+            await self.spool.finish(CLOSE_PATIENCE)
         self._lose_all("shutdown")
-        error = await self._close(min(patience, CLOSE_PATIENCE))
-        if error is not None and not isinstance(error, TimeoutError):
+        if left := self.books.queued:
+            log.info("%s: %s wait in the spool for the next start", self.name, counted(left, "sample"))
+        await self._last_close(min(patience, CLOSE_PATIENCE))
+        self._calls.stop()
+
+    async def _last_close(self, patience: float) -> None:
+        error = await self._close(patience)
+        if error is not None and not isinstance(error, Overdue) and not self.stuck:
             self.books.failures += 1
             self.close_failed = True
-            log.warning("%s: close failed: %s", self.repository.name, told(error))
-        self._worker.stop()
+            log.warning("%s: close failed: %s", self.name, told(error))
 
     # delivering
 
@@ -120,25 +161,34 @@ class Delivery:
                 await self._turn()
             except Exception:
                 self.books.failures += 1
-                log.exception("%s: delivery failed; it goes on", self.repository.name)
+                log.exception("%s: delivery failed; it goes on", self.name)
                 await asyncio.sleep(_PAUSE)
 
     async def _turn(self) -> None:
         """Open if need be, wait for something to deliver, and deliver it."""
         if not self._open and not await self._opened():
             return
-        if not self._queue:
+        if not self._lanes:
             self._wanted.clear()
             self._full.clear()
             self._idle.set()
         if not await self._came():
             return
-        await self._fill()
-        await self._deliver(self._queue.take(self._most))
+        if not self._lanes.backlog:
+            await self._fill()
+        lane = await self._lanes.choose(self._sizing.next, stay=bool(self._sizing.suspects))
+        if lane is None:
+            await self._pause(_PAUSE)
+            return
+        head = lane.take(self._sizing.next)
+        if isinstance(head, Container):
+            await self._clear(head)
+        else:
+            await self._push(lane, head)
 
     async def _opened(self) -> bool:
         try:
-            await self._worker.call(self.repository.open)
+            await self._calls("open", deadline=self._deadline)
         except Exception as error:  # noqa: BLE001 - foreign code: whatever it is, it is retried and counted
             await self._failed("open", error)
             return False
@@ -155,81 +205,75 @@ class Delivery:
         except TimeoutError:
             pass
         try:
-            await self._worker.call(self.repository.idle)
+            await self._calls("idle", deadline=self._deadline)
         except Exception as error:  # noqa: BLE001 - foreign code: whatever it is, it is counted, and opened anew
             await self._failed("idle", error)
         return False
 
     async def _fill(self) -> None:
         """Wait for a full batch, but not longer than the repository wants to."""
-        pause = self.repository.flush_interval
-        if pause and not self._ending.is_set() and self._queue.samples < self._most:
+        if self._flush and not self._ending.is_set() and self._queue.samples < self._most:
             self._full.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(self._flush):
                     await self._full.wait()
 
-    async def _deliver(self, head: Container | list[Sample]) -> None:
-        if isinstance(head, Container):
-            await self._clear(head)
-            return
-        self._in_flight = len(head)
+    async def _push(self, lane: Queue, batch: Batch) -> None:
         try:
-            # A copy: the batch stays ours, whatever the repository does to its list.
-            await self._worker.call(self.repository.push, list(head))
+            # Made anew: the batch stays ours, whatever the repository does to its list.
+            await self._calls("push", self._selection.narrow(batch.samples), deadline=self._deadline)
         except Rejected as error:
-            if not self._rejected(head, error):
+            if not self._rejected(lane, batch, error):
                 await self._failed("push", error)
         except Exception as error:  # noqa: BLE001 - foreign code: whatever it is, the batch is kept and retried
-            self._put_back(head)
+            self._overflowed(lane.give_back())
             await self._failed("push", error)
         except BaseException:
-            self._put_back(head)
+            self._overflowed(lane.give_back())
             raise
         else:
-            # After a bisection the batches grow again.
-            self._most = min(self.repository.batch_size, self._most * 2)
-            self._stored(len(head))
+            lane.finish()
+            self._sizing.stored(len(batch))
+            self._stored(len(batch))
 
     async def _clear(self, container: Container) -> None:
         try:
-            await self._worker.call(self.repository.clear, container)
+            await self._calls("clear", container, deadline=self._deadline)
+        except Overdue as error:
+            await self._failed("clear", error)
         except Exception as error:  # noqa: BLE001 - foreign code: it is counted; the container is gone all the same
             self.books.failures += 1
             self._tell("clear", error)
 
     def _stored(self, count: int) -> None:
-        if self._in_flight < count:
-            return  # given up at the end, counted as lost, and stored all the same
-        self._in_flight -= count
         self.books.delivered += count
         if self._backoff.failures:
-            name = self.repository.name
-            log.info("%s: works again; %s delivered", name, counted(count, "sample"))
+            log.info("%s: works again; %s delivered", self.name, counted(count, "sample"))
         self._backoff.succeeded()
-        self._limited.reset(f"{self.repository.name} push")
+        self._limited.reset(f"{self.name} push")
 
-    def _rejected(self, batch: list[Sample], error: Rejected) -> bool:
+    def _rejected(self, lane: Queue, batch: Batch, error: Rejected) -> bool:
         """Drop what will never be accepted; False when that is nothing. Where it is unknown which, halves tell."""
-        if error.indices is None and len(batch) > 1:
+        count = len(batch)
+        if error.count is None and error.indices is None and count > 1:
             self.books.failures += 1
-            self._put_back(batch)
-            self._most = (len(batch) + 1) // 2
+            self._overflowed(lane.give_back())
+            (self._sizing.too_large if isinstance(error, TooLarge) else self._sizing.rejected)(count)
             return True
-        bad = {0} if error.indices is None else error.indices & set(range(len(batch)))
-        rest = [sample for i, sample in enumerate(batch) if i not in bad]
-        self._drop_rejected(len(bad), error)
+        bad = {0} if error.indices is None else error.indices & set(range(count))
+        lost = len(bad) if error.count is None else min(max(error.count, 0), count)
+        self._sizing.found()
+        self._drop_rejected(lost, error)
         if error.rest == "stored":
-            self._stored(len(rest))
+            lane.finish()
+            self._stored(count - lost)
             return True
-        self._put_back(rest)
+        self._overflowed(lane.give_back(bad))
         return bool(bad)
 
     def _drop_rejected(self, count: int, error: Rejected) -> None:
-        self._most = self.repository.batch_size
         if count:
             self.books.failures += 1
-            self._in_flight -= count
             self.books.drop("rejected", count)
             self._warn("rejected", f"{counted(count, 'sample')} rejected: {error}")
 
@@ -243,7 +287,10 @@ class Delivery:
         if isinstance(error, RetryAfter):
             pause = min(max(pause, error.seconds), _LONGEST_PAUSE)
         self._tell(what, error)
-        await self._close(CLOSE_PATIENCE)
+        if isinstance(error, Overdue):
+            self._open = False  # by a new instance
+        else:
+            await self._close(CLOSE_PATIENCE)
         await self._pause(pause)
 
     async def _pause(self, seconds: float) -> None:
@@ -256,49 +303,50 @@ class Delivery:
             await asyncio.sleep(min(seconds, _DRAINING_PAUSE))
 
     def _finish(self, error: Closed) -> None:
-        log.info("%s: %s: it gets nothing more", self.repository.name, error)
+        log.info("%s: %s: it gets nothing more", self.name, error)
         self.finished.set()
         self._lose_all("closed")
         self._idle.set()
 
     def _tell(self, what: str, error: Exception) -> None:
-        name = self.repository.name
         if not isinstance(error, RepositoryError | OSError) and self._limited.first(type(error).__name__):
-            log.error("%s: %s failed: %s: %s", name, what, type(error).__name__, error, exc_info=error)
+            log.error("%s: %s failed: %s: %s", self.name, what, type(error).__name__, error, exc_info=error)
             return
         kept = f"; {counted(self.books.queued, 'sample')} kept" if what != "clear" else ""
         reason = str(error) or type(error).__name__
         self._warn(what, f"{what} failed: {reason}{kept}")
 
     def _warn(self, kind: str, text: str) -> None:
-        name = self.repository.name
-        self._limited.warning(f"{name} {kind}", "%s: %s", name, text)
+        self._limited.warning(f"{self.name} {kind}", "%s: %s", self.name, text)
 
     async def _close(self, patience: float) -> Exception | None:
         self._open = False
         try:
-            async with asyncio.timeout(patience):
-                await self._worker.call(self.repository.close)
+            await self._calls("close", deadline=patience)
         except Exception as error:  # noqa: BLE001 - foreign code: there is nothing to lose in it any more
-            log.debug("%s: close failed: %s", self.repository.name, error)
+            log.debug("%s: close failed: %s", self.name, error)
             return error
         return None
 
     def _waiting(self) -> int:
-        return self._queue.samples + self._in_flight
+        return len(self._queue) + (self.spool.waiting if self.spool is not None else 0)
 
-    def _put_back(self, batch: list[Sample]) -> None:
-        if self._in_flight < len(batch):
-            return  # given up at the end, and counted as lost
-        self._in_flight -= len(batch)
-        self._overflowed(self._queue.put_back(batch))
-
-    def _overflowed(self, dropped: int) -> None:
-        if dropped:
-            self.books.drop("overflow", dropped)
+    def _overflowed(self, lost: int) -> None:
+        if lost:
+            self.books.drop("overflow", lost)
             self._warn("overflow", "the queue is full: the oldest samples are dropped")
 
     def _lose_all(self, reason: str) -> None:
-        self.books.drop(reason, self._waiting())
-        self._in_flight = 0
-        self._queue = Queue(0)
+        """Forget what waits in memory; what of it is on disk is not lost."""
+        if self.spool is not None:
+            self.spool.leave(self._queue)
+        left = self._queue.lose_all()
+        if left and reason == "shutdown":
+            log.warning("%s: %s lost: not delivered before the end", self.name, counted(left, "sample"))
+        self.books.drop(reason, left)
+
+
+def _flush(repository: Repository, handling: Handling, spool: Spool | None) -> float:
+    if handling.flush_interval is not None:
+        return handling.flush_interval
+    return repository.flush_interval if spool is None else min(repository.flush_interval, _QUICK_FLUSH)

@@ -6,8 +6,9 @@ import logging
 
 from statspout.delivery.books import Books
 from statspout.errors import ConfigError, told
+from statspout.handling import Choice, Selection
 from statspout.logs import Limited
-from statspout.repository import LiveRepository
+from statspout.repository import LiveRepository, name_of
 from statspout.sample import Container, Sample
 
 log = logging.getLogger("statspout.delivery")
@@ -18,17 +19,19 @@ class Live:
 
     def __init__(self, repository: LiveRepository) -> None:
         self.repository = repository
+        self.name = name_of(repository)
         self.books = Books()
+        self._selection = Selection(repository.handling or Choice(), self.name)
         self._limited = Limited(log)
 
     def put(self, sample: Sample) -> None:
         """Show one sample."""
         self.books.collected += 1
-        if not isinstance(sample, self.repository.accepts):
+        if not (isinstance(sample, self.repository.accepts) and self._selection.takes(sample)):
             self.books.filtered += 1
             return
         try:
-            self.repository.push([sample])
+            self.repository.push(self._selection.narrow([sample]))
         except BaseException as error:  # noqa: BLE001 - foreign code: even a CancelledError is its own, not the poller's
             self.books.drop("error")
             self._failed("push", error)
@@ -47,7 +50,7 @@ class Live:
         try:
             self.repository.open()
         except BaseException as error:
-            raise ConfigError(f"repository {self.repository.name}: {told(error)}") from error
+            raise ConfigError(f"repository {self.name}: {told(error)}") from error
 
     async def stop(self, patience: float) -> None:  # noqa: ARG002 - nothing here takes time
         """Close the repository."""
@@ -58,5 +61,6 @@ class Live:
 
     def _failed(self, what: str, error: BaseException) -> None:
         self.books.failures += 1
-        name = self.repository.name
-        self._limited.warning(f"{name} {what}", "%s: %s failed: %s: %s", name, what, type(error).__name__, error)
+        self._limited.warning(
+            f"{self.name} {what}", "%s: %s failed: %s: %s", self.name, what, type(error).__name__, error
+        )

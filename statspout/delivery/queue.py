@@ -2,65 +2,251 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol
 
-from statspout.sample import Container, Sample
+from statspout.sample import Container, Metric, Sample
 
-Item = Sample | Container
+_SAMPLE = 1080
+_INTERFACE = 230
+_METRIC = 600
+"""Bytes of memory, measured; a container is shared by all its samples, and not counted."""
+
+
+def weight(sample: Sample) -> int:
+    """About how many bytes of memory a sample takes."""
+    if isinstance(sample, Metric):
+        return _METRIC + len(sample.key) + len(sample.name) + 120 * len(sample.tags)
+    return _SAMPLE if sample.networks is None else _SAMPLE + _INTERFACE * len(sample.networks)
+
+
+class Segment:
+    """Consecutive samples: what is written to disk, and freed there, as one.
+
+    ``samples`` are those that nobody is done with. ``born`` is when the first came, in monotonic seconds. ``row`` is
+    its number on disk, 0 while it is only in memory, and ``saved`` how many samples that row holds.
+    """
+
+    __slots__ = ("born", "bytes", "row", "samples", "saved")
+
+    def __init__(self, born: float, samples: Sequence[Sample] = (), row: int = 0) -> None:
+        self.born = born
+        self.samples = list(samples)
+        self.bytes = sum(map(weight, self.samples))
+        self.row = row
+        self.saved = len(self.samples) if row else 0
+
+    def keep(self, samples: list[Sample]) -> None:
+        """Of what it held, nobody is done with these."""
+        self.samples = samples
+        self.bytes = sum(map(weight, samples))
+
+
+class Batch:
+    """What a repository is given at once: whole segments, or the beginning of one."""
+
+    __slots__ = ("samples", "segments")
+
+    def __init__(self, segments: list[Segment], samples: list[Sample]) -> None:
+        self.segments = segments
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is the beginning of one segment, or all of it."""
+        return len(self.segments) == 1
+
+
+class Journal(Protocol):
+    """Who is told what becomes of segments: the spool."""
+
+    def began(self, segment: Segment) -> None:
+        """A segment has its first sample."""
+
+    def changed(self, segment: Segment) -> None:
+        """Some samples of a segment are done with."""
+
+    def ended(self, segment: Segment) -> None:
+        """All samples of a segment are done with."""
+
+    def keeps(self, segment: Segment) -> bool:
+        """Take a segment over for which there is no room in memory; False when it is nowhere else."""
 
 
 class Queue:
-    """Samples in order, at most ``limit`` of them; a :class:`Container` in it says that this container is gone."""
+    """Samples in order, at most ``limit`` and about ``most_bytes`` of them.
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._items: deque[Item] = deque()
+    Where there is no room the oldest go: to the ``journal`` when that has them on disk, else they are lost. A
+    :class:`Container` in the queue says that this container is gone. ``segment`` is the most samples of a segment.
+    A batch that was taken belongs to the queue until it is given to :meth:`finish` or :meth:`give_back`.
+    """
+
+    def __init__(
+        self, limit: int, most_bytes: int = 2**62, *, segment: int = 1000, journal: Journal | None = None
+    ) -> None:
+        self._limit, self._most_bytes, self._segment, self._journal = limit, most_bytes, segment, journal
+        self._items: deque[Segment | Container] = deque()
+        self.tail: Segment | None = None
+        """The segment that the next sample goes to."""
+        self._clears = 0
         self.samples = 0
+        self.bytes = 0
+        self.in_flight: Batch | None = None
 
     def __bool__(self) -> bool:
         return bool(self._items)
 
+    def __len__(self) -> int:
+        """Samples waiting or in flight."""
+        return self.samples + (0 if self.in_flight is None else sum(len(s.samples) for s in self.in_flight.segments))
+
     def put(self, sample: Sample) -> int:
-        """Append a sample; returns how many of the oldest had to go."""
-        self._items.append(sample)
+        """Append a sample; returns how many of the oldest are lost."""
+        tail = self.tail
+        if tail is None or len(tail.samples) >= self._segment:
+            tail = self._new_tail()
+        size = weight(sample)
+        tail.samples.append(sample)
+        tail.bytes += size
         self.samples += 1
-        return self._shrink()
+        self.bytes += size
+        return self._shrink() if self.samples > self._limit or self.bytes > self._most_bytes else 0
 
     def put_clear(self, container: Container) -> bool:
         """Append the word that this container is gone; False when there are as many of these as samples may be."""
-        if len(self._items) - self.samples >= self._limit:
+        if self._clears >= self._limit:
             return False
         self._items.append(container)
+        self._clears += 1
+        self.seal()
         return True
 
-    def put_back(self, batch: Sequence[Sample]) -> int:
-        """Return a batch to the head, in its order; returns how many of the oldest had to go."""
-        self._items.extendleft(reversed(batch))
-        self.samples += len(batch)
+    def load(self, segments: Sequence[Segment]) -> None:
+        """Append segments that were read from disk."""
+        self.seal()
+        for segment in segments:
+            self._items.append(segment)
+            self._count(segment, 1)
+
+    def seal(self) -> None:
+        """The last segment is as it is: what comes is of another."""
+        self.tail = None
+
+    def take(self, most: int) -> Container | Batch:
+        """The head: a container that is gone, or a batch of up to ``most`` samples. One batch at a time."""
+        assert self.in_flight is None, "the last batch is still out"
+        head = self._pop()
+        if isinstance(head, Container):
+            self._clears -= 1
+            return head
+        if len(head.samples) > most:
+            self.in_flight = Batch([head], head.samples[:most])
+            return self.in_flight
+        segments, count = [head], len(head.samples)
+        while self._items and isinstance(following := self._items[0], Segment):
+            if count + len(following.samples) > most:
+                break
+            self._pop()
+            segments.append(following)
+            count += len(following.samples)
+        self.in_flight = Batch(segments, [sample for segment in segments for sample in segment.samples])
+        return self.in_flight
+
+    def finish(self) -> None:
+        """All samples of the batch in flight are done with."""
+        batch = self._land()
+        for segment in batch.segments:
+            self._return(segment, segment.samples[len(batch) :] if batch.is_part else [])
+
+    def give_back(self, done: Collection[int] = ()) -> int:
+        """Return the batch in flight to the head but for the samples at ``done``; returns how many are lost."""
+        batch = self._land()
+        end = len(batch)
+        for segment in reversed(batch.segments):
+            pushed = len(batch) if batch.is_part else len(segment.samples)
+            start = end - pushed
+            rest = [s for i, s in enumerate(segment.samples) if i >= pushed or start + i not in done]
+            self._return(segment, rest)
+            end = start
         return self._shrink()
 
-    def take(self, most: int) -> Container | list[Sample]:
-        """The head: a container that is gone, or up to ``most`` samples."""
-        head = self._items[0]
-        if isinstance(head, Container):
-            self._items.popleft()
-            return head
-        batch: list[Sample] = []
-        while self._items and len(batch) < most and not isinstance(self._items[0], Container):
-            batch.append(self._items.popleft())  # type: ignore[arg-type]  # a Container ended the loop above
-        self.samples -= len(batch)
+    def lose_all(self) -> int:
+        """Be empty; returns how many samples are lost, which those that are on disk are not."""
+        lost = sum(len(segment.samples) for segment in self.segments() if not segment.row)
+        self._items.clear()
+        self.tail = self.in_flight = None
+        self.samples = self.bytes = self._clears = 0
+        return lost
+
+    def segments(self) -> Iterator[Segment]:
+        """Every segment, the ones in flight first."""
+        if self.in_flight is not None:
+            yield from self.in_flight.segments
+        yield from (item for item in self._items if isinstance(item, Segment))
+
+    def _land(self) -> Batch:
+        batch, self.in_flight = self.in_flight, None
+        assert batch is not None, "no batch is out"
         return batch
 
+    def _return(self, segment: Segment, rest: list[Sample]) -> None:
+        """Put what is left of a segment back at the head."""
+        if len(rest) < len(segment.samples):
+            segment.keep(rest)
+            self._tell(segment)
+        if rest:
+            self._items.appendleft(segment)
+            self._count(segment, 1)
+
+    def _tell(self, segment: Segment) -> None:
+        if self._journal is not None:
+            (self._journal.changed if segment.samples else self._journal.ended)(segment)
+
+    def _new_tail(self) -> Segment:
+        self.tail = Segment(time.monotonic())
+        self._items.append(self.tail)
+        if self._journal is not None:
+            self._journal.began(self.tail)
+        return self.tail
+
+    def _pop(self) -> Segment | Container:
+        item = self._items.popleft()
+        if isinstance(item, Segment):
+            self._count(item, -1)
+            if item is self.tail:
+                self.seal()
+        return item
+
+    def _count(self, segment: Segment, sign: int) -> None:
+        self.samples += sign * len(segment.samples)
+        self.bytes += sign * segment.bytes
+
     def _shrink(self) -> int:
-        """Drop the oldest samples over the limit. Word of a gone container stays."""
-        dropped, clears = 0, []
-        while self.samples > self._limit:
-            item = self._items.popleft()
+        """Let the oldest samples over the limits go; how many are lost. Word of a gone container stays."""
+        lost, clears = 0, []
+        while self.samples > self._limit or (self.bytes > self._most_bytes and self.samples > 1):
+            item = self._items[0]
             if isinstance(item, Container):
                 clears.append(item)
+                self._items.popleft()
+            elif self._journal is not None and self._journal.keeps(item):
+                self._pop()
             else:
-                self.samples -= 1
-                dropped += 1
+                self._lose_first(item)
+                lost += 1
         self._items.extendleft(reversed(clears))
-        return dropped
+        return lost
+
+    def _lose_first(self, segment: Segment) -> None:
+        size = weight(segment.samples.pop(0))
+        segment.bytes -= size
+        self.samples -= 1
+        self.bytes -= size
+        if not segment.samples:
+            self._pop()
+        self._tell(segment)

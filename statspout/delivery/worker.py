@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import queue
 import threading
 from collections.abc import Callable
 from typing import Any
 
+from statspout.errors import RepositoryError
+
 _Job = tuple[Callable[..., Any], tuple[Any, ...], "asyncio.Future[Any]"]
+
+_GRACE = 1.0
+"""Seconds for a coroutine to end after it was cancelled."""
+
+
+class Overdue(RepositoryError):
+    """A call did not return within its deadline; ``call`` is it: who waits for it learns when it does."""
+
+    def __init__(self, name: str, deadline: float, call: asyncio.Task[Any]) -> None:
+        super().__init__(f"{name} did not return within {deadline:g} s")
+        self.call = call
 
 
 class Worker:
@@ -25,26 +39,56 @@ class Worker:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    async def call(self, method: Callable[..., Any], *arguments: Any) -> None:
-        """Return when ``method`` is done, or raise what it raises."""
-        if inspect.iscoroutinefunction(method):
-            await _awaited(method(*arguments))
-            return
+    async def call(self, method: Callable[..., Any], *arguments: Any, deadline: float = math.inf) -> Any:
+        """What ``method`` returns, or raises; Overdue after ``deadline`` seconds, and then this worker is of no use."""
+        call = asyncio.create_task(self._called(method, arguments))
+        is_coroutine = inspect.iscoroutinefunction(method)
+        try:
+            await asyncio.wait({call}, timeout=None if deadline == math.inf else deadline)
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+        if not call.done() and is_coroutine:
+            call.cancel()
+            await asyncio.wait({call}, timeout=_GRACE)
+            if call.cancelled():
+                raise Overdue(method.__name__, deadline, call)
+        if not call.done():
+            raise Overdue(method.__name__, deadline, call)
+        return call.result()
+
+    def stop(self) -> None:
+        """End the thread after the call it is in."""
+        self._jobs.put(None)
+
+    async def _called(self, method: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        try:
+            if inspect.iscoroutinefunction(method):
+                return await method(*arguments)
+            outcome = await self._in_thread(method, arguments)
+            if inspect.isawaitable(outcome):
+                # A decorated coroutine does not look like one until it is called.
+                return await outcome
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise tamed(error) from error
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException as error:
+            raise tamed(error) from error
+        if inspect.isgenerator(outcome):
+            raise TypeError(f"{method.__name__} is a generator: nothing in it has run")
+        return outcome
+
+    async def _in_thread(self, method: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=f"statspout-{self._name}", daemon=True)
             self._thread.start()
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._jobs.put((method, arguments, result))
-        outcome = await result
-        if inspect.isawaitable(outcome):
-            # A decorated coroutine does not look like one until it is called.
-            await _awaited(outcome)
-        elif inspect.isgenerator(outcome):
-            raise TypeError(f"{method.__name__} is a generator: nothing in it has run")
-
-    def stop(self) -> None:
-        """End the thread after the call it is in."""
-        self._jobs.put(None)
+        return await result
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -57,20 +101,8 @@ class Worker:
             if loop.is_closed():
                 return
             loop.call_soon_threadsafe(_settle, result, outcome, error)
-
-
-async def _awaited(coroutine: Any) -> None:
-    try:
-        await coroutine
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise tamed(error) from error
-    except (Exception, GeneratorExit):
-        raise
-    except BaseException as error:
-        raise tamed(error) from error
+            # What a long wait for the next job would keep alive.
+            del job, method, arguments, result, outcome, error
 
 
 def _settle(result: asyncio.Future[Any], outcome: Any, error: BaseException | None) -> None:

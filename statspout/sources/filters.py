@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from fnmatch import translate
+from collections.abc import Collection
 
-from statspout.errors import ConfigError
+from statspout.patterns import Patterns
 from statspout.source import Target
 
 OPT_OUT = "statspout.enable"
@@ -18,34 +14,19 @@ REASONS = ("ignore", "label", "exclude", "include")
 """Why a container is left out: its name is ignored, it opted out, it matches an exclusion, or no inclusion."""
 
 _NO = ("false", "0", "no", "off")
-_STATES = ("running", "paused", "restarting")
-_KINDS = ("name", "image", "label", "state")
-
-
-@dataclass(frozen=True, slots=True)
-class _Pattern:
-    """One glob: what it is about, and whether a container matches."""
-
-    kind: str
-    matches: Callable[[Target], bool]
 
 
 class Filters:
     """Decides about a container by what discovery knows of it; a rename or a pause may change that.
 
-    ``ignore`` are exact names. ``include`` and ``exclude`` are globs, each ``name=``, ``image=``, ``label=`` or
-    ``state=`` something; without one of these words it is about the name. To be included a container must match, of
-    each kind that is there, at least one. ConfigError for what can match nothing.
+    ``ignore`` are exact names; ``include`` and ``exclude`` are :class:`Patterns`.
     """
 
     def __init__(
         self, ignore: Collection[str] = (), include: Collection[str] = (), exclude: Collection[str] = ()
     ) -> None:
         self._ignore = frozenset(ignore)
-        self._exclude = [_parse(text, "filter.exclude") for text in exclude]
-        self._include: dict[str, list[_Pattern]] = {}
-        for pattern in [_parse(text, "filter.include") for text in include]:
-            self._include.setdefault(pattern.kind, []).append(pattern)
+        self._patterns = Patterns(include, exclude, "filter")
 
     def reason(self, target: Target) -> str | None:
         """Why the container is left out, one of :data:`REASONS`; None when it is sampled."""
@@ -53,84 +34,4 @@ class Filters:
             return "ignore"
         if target.container.labels.get(OPT_OUT, "").strip().lower() in _NO:
             return "label"
-        if any(pattern.matches(target) for pattern in self._exclude):
-            return "exclude"
-        if not all(any(p.matches(target) for p in patterns) for patterns in self._include.values()):
-            return "include"
-        return None
-
-
-def _parse(text: str, setting: str) -> _Pattern:
-    kind, separator, glob = text.partition("=")
-    if not separator:
-        kind, glob = "name", text
-    kind, glob = kind.strip(), glob.strip()
-    if kind not in _KINDS:
-        close = difflib.get_close_matches(kind, _KINDS, 1)
-        right = f"did you mean {close[0]}={glob}?" if close else "name=, image=, label= or state= and a glob is right"
-        raise ConfigError(f"--{setting}: {text!r} is wrong: {right}")
-    if not glob or (kind == "label" and glob.startswith("=")):
-        raise ConfigError(f"--{setting}: {text!r} is wrong: a glob such as {kind}={_EXAMPLES[kind]} is right")
-    if glob[0] in "'\"" and glob[-1] == glob[0]:
-        raise ConfigError(f"--{setting}: {text!r} is wrong: the quotes would have to match too: {glob[1:-1]} is right")
-    if kind == "state" and not any(map(_glob(glob), _STATES)):
-        close = difflib.get_close_matches(glob, _STATES, 1)
-        right = (
-            f"did you mean state={close[0]}?" if close else f"{', '.join(_STATES)} are the states of running containers"
-        )
-        raise ConfigError(f"--{setting}: {text!r} is wrong: {right}")
-    return _Pattern(kind, _MATCHERS[kind](glob))
-
-
-_EXAMPLES = {"name": "web-*", "image": "nginx*", "label": "team=core", "state": "running"}
-
-
-def _glob(glob: str) -> Callable[[str], bool]:
-    """Whether a whole text matches; upper and lower case differ, as they do to the engine."""
-    matches = re.compile(translate(glob)).match
-    return lambda text: matches(text) is not None
-
-
-def _name(glob: str) -> Callable[[Target], bool]:
-    matches = _glob(glob)
-    return lambda target: matches(target.container.name)
-
-
-def _image(glob: str) -> Callable[[Target], bool]:
-    """By the image as the container names it, or by that without its tag and digest: ``nginx`` is any nginx.
-
-    Podman writes out the name of the registry that Docker leaves out; without a tag it is ``latest``.
-    """
-    matches = _glob(glob)
-
-    def match(target: Target) -> bool:
-        image = target.container.image
-        short = image.removeprefix("docker.io/").removeprefix("library/")
-        names = {image, short, _untagged(image), _untagged(short)}
-        if image == _untagged(image):
-            names |= {f"{image}:latest", f"{short}:latest"}
-        return any(map(matches, names))
-
-    return match
-
-
-def _label(glob: str) -> Callable[[Target], bool]:
-    """``key`` asks for the label, ``key=value`` for its value too; both are globs."""
-    key, separator, value = glob.partition("=")
-    key_matches, value_matches = _glob(key), _glob(value if separator else "*")
-    return lambda target: any(key_matches(k) and value_matches(v) for k, v in target.container.labels.items())
-
-
-def _state(glob: str) -> Callable[[Target], bool]:
-    """By the state; a container whose state is unknown runs, or it would not be looked at."""
-    matches = _glob(glob)
-    return lambda target: matches(target.state or "running")
-
-
-_MATCHERS = {"name": _name, "image": _image, "label": _label, "state": _state}
-
-
-def _untagged(image: str) -> str:
-    """``registry:5000/nginx:1.25@sha256:...`` without what follows the last part's name."""
-    folder, slash, last = image.partition("@")[0].rpartition("/")
-    return folder + slash + last.partition(":")[0]
+        return self._patterns.reason(target.container, target.state)

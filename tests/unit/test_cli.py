@@ -19,7 +19,7 @@ from support.daemon import Daemon, Finished, run_program
 
 from statspout import __version__
 from statspout.cmd.main import main
-from statspout.config import repository_settings
+from statspout.instances import shown
 from statspout.options import settings_of
 from statspout.registry import load
 from statspout.settings import Settings
@@ -334,11 +334,11 @@ def test_help_shows_every_setting(
     flag: str, files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
-    shown = printed(capsys, flag, f"--plugin={files}/plugins.py:Vault").split()
-    everywhere = repository_settings(load([f"{files}/plugins.py:Vault"])).values()
+    words = printed(capsys, flag, f"--plugin={files}/plugins.py:Vault").split()
+    everywhere = shown(load([f"{files}/plugins.py:Vault"])).values()
     settings = [*settings_of(Settings), *(setting for group in everywhere for setting in group)]
     assert len(settings) > 15
-    assert [setting.flag for setting in settings if setting.flag not in shown] == []
+    assert [setting.flag for setting in settings if setting.flag not in words] == []
 
 
 def test_version_is_the_packages_own(capsys: pytest.CaptureFixture[str]) -> None:

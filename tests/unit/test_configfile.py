@@ -119,7 +119,10 @@ WRONG = {
         "[zzz]\nqqq = 1",
         "zzz.qqq: there is no such setting: there are the tables carbon, docker, filter",
     ),
-    "unlike every key": ("[rest]\nqqq = 1", "rest.qqq: there is no such setting: [rest] has address, path"),
+    "unlike every key": (
+        "[rest]\nqqq = 1",
+        "rest.qqq: there is no such setting: [rest] has address, exclude, fields, include, path",
+    ),
     "a file of a file": ("config = 'x'", "config: there is no such setting"),
     "text for a number": ("interval = '3'", "interval: '3' is wrong: a number is right"),
     "number for a text": ("[host]\nname = 3", "host.name: 3 is wrong: a text is right"),

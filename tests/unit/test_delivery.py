@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from statspout import Closed, Container, ContainerSample, Metric, Rejected, Repository, RetryAfter, Sample
+from statspout import Closed, Container, ContainerSample, Handling, Metric, Rejected, Repository, RetryAfter, Sample
 from statspout.delivery.backoff import Backoff
 from statspout.delivery.delivery import Delivery
 from statspout.delivery.live import Live
-from statspout.delivery.queue import Queue
+from statspout.delivery.queue import Batch, Queue
 from statspout.router import Router
 from statspout.testing import sample, samples
 
@@ -73,8 +73,10 @@ def quick() -> Backoff:
 def deliver(repository: Repository, work: Callable[[Delivery], Awaitable[Any] | None], **kw: Any) -> Delivery:
     """Run a delivery around ``work``, drain it, and hold its books to their promise."""
 
+    repository.handling = Handling(**kw)
+
     async def main() -> Delivery:
-        delivery = Delivery(repository, backoff=quick(), **kw)
+        delivery = Delivery(repository, backoff=quick())
         delivery.start()
         waiting = work(delivery)
         if waiting is not None:
@@ -284,7 +286,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_them() -> None:
         assert delivery.books.queued == 10
 
     repository = Recorder()
-    books = deliver(repository, work, limit=10).books
+    books = deliver(repository, work, queue_samples=10).books
     assert books.dropped == {"overflow": 90}
     assert times(repository.stored) == times(samples(100)[90:])
 
@@ -380,7 +382,9 @@ def test_the_queue_keeps_word_of_gone_containers_when_it_overflows() -> None:
     queue.put_clear(first.container)
     assert sum(queue.put(one) for one in rest) == 2
     assert queue.take(9) == first.container
-    assert queue.take(9) == rest[1:]
+    batch = queue.take(9)
+    assert isinstance(batch, Batch)
+    assert batch.samples == rest[1:]
 
 
 def test_backoff_doubles_up_to_its_cap_and_begins_anew() -> None:

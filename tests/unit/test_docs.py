@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from statspout.cmd.main import main
-from statspout.config import configure, repository_settings
+from statspout.config import configure
+from statspout.instances import shown
 from statspout.options import settings_of
 from statspout.registry import load
 from statspout.repositories.stdout import Stdout
@@ -52,7 +53,7 @@ def test_every_flag_in_the_text_exists(page: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_variable_in_the_text_exists(page: Path) -> None:
     plugins = [f"{ROOT / 'examples'}/{name}" for name in ("graphite.py:Graphite", "custom_main.py:Shout")]
-    groups = repository_settings(load(plugins)).values()
+    groups = shown(load(plugins)).values()
     known = {s.env for s in [*settings_of(Settings), *chain.from_iterable(groups)]}
     # Those of the secret that the pages imagine, and of the rule by which they are made.
     known |= {"STATSPOUT_GRAPHITE_TOKEN", "STATSPOUT_GRAPHITE_TOKEN_FILE", "STATSPOUT_A_B"}
@@ -61,7 +62,7 @@ def test_every_variable_in_the_text_exists(page: Path) -> None:
 
 def test_every_setting_is_documented_with_its_flag_its_variable_and_its_key() -> None:
     text = (ROOT / "docs/configuration.md").read_text()
-    settings = [*settings_of(Settings), *chain.from_iterable(repository_settings(load()).values())]
+    settings = [*settings_of(Settings), *chain.from_iterable(shown(load()).values())]
     rows = [f"| `{setting.flag}` | `{setting.env}` | `{setting.name}` |" for setting in settings[1:]]
     assert settings[0].name == "config"
     assert [row for row in rows if row not in text] == []

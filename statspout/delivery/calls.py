@@ -1,0 +1,84 @@
+"""The methods of one repository, each with a deadline. Who does not keep it is left to itself, and replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from typing import Any
+
+from statspout.delivery.worker import Overdue, Worker
+from statspout.errors import RepositoryError
+from statspout.logs import counted
+from statspout.repository import Repository, name_of, renewed
+
+log = logging.getLogger("statspout.delivery")
+
+MOST_ABANDONED = 2
+"""Calls that never returned and still may; with so many, nothing more is asked until one of them has."""
+
+
+class Calls:
+    """Calls ``repository`` and, when a call of it is overdue, a new one made from the same settings.
+
+    A thread cannot be killed. The call that hangs keeps its thread and its instance, which is never called again;
+    what comes of it later is ignored and counted as ``late``.
+    """
+
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
+        self.late = 0
+        self.abandoned = 0
+        """Overdue calls that have not returned yet."""
+        self._worker = Worker(name_of(repository))
+        self._replace = False
+        self._returned = asyncio.Event()
+
+    async def __call__(self, method: str, *arguments: Any, deadline: float) -> None:
+        """Call the method; Overdue when it does not return in so many seconds, else what it raises.
+
+        RepositoryError when it cannot be called by then.
+        """
+        await self._room(deadline)
+        if self._replace:
+            # Its constructor may fail, as an open may.
+            self.repository = renewed(self.repository)
+            self._replace = False
+        try:
+            await self._worker.call(getattr(self.repository, method), *arguments, deadline=deadline)
+        except Overdue as error:
+            self._abandon(error.call)
+            raise
+
+    async def _room(self, deadline: float) -> None:
+        """Wait until one more call may hang."""
+        while self.abandoned >= MOST_ABANDONED:
+            self._returned.clear()
+            try:
+                async with asyncio.timeout(None if deadline == math.inf else deadline):
+                    await self._returned.wait()
+            except TimeoutError:
+                raise RepositoryError(f"{self.abandoned} calls hang: nothing more is asked until one returns") from None
+
+    def stop(self) -> None:
+        """End the thread after the call it is in."""
+        self._worker.stop()
+
+    def _abandon(self, call: asyncio.Task[Any]) -> None:
+        self._worker.stop()
+        self._worker = Worker(name_of(self.repository))
+        self._replace = True
+        if not call.done():
+            self.abandoned += 1
+            call.add_done_callback(self._came_back)
+
+    def _came_back(self, call: asyncio.Task[Any]) -> None:
+        self.abandoned -= 1
+        self._returned.set()
+        if call.cancelled():
+            return
+        self.late += 1
+        error = call.exception()
+        outcome = "succeeded" if error is None else f"failed: {error}"
+        still = f"; {counted(self.abandoned, 'other')} still hangs" if self.abandoned else ""
+        log.info("%s: a call that was given up %s%s", name_of(self.repository), outcome, still)

@@ -1,0 +1,349 @@
+"""What one repository could not store yet, on disk: written once a second, read back when its turn comes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from statspout.delivery.backoff import Backoff
+from statspout.delivery.books import Books
+from statspout.delivery.encoding import decode, encode
+from statspout.delivery.queue import Queue, Segment
+from statspout.delivery.spoolfile import Damaged, Range, Row, SpoolFile
+from statspout.delivery.worker import Worker
+from statspout.logs import Limited, counted
+from statspout.sample import Sample
+
+log = logging.getLogger("statspout.delivery")
+
+ON_DISK_BY = 0.85
+"""Seconds after a sample came by which it is being written, if nobody has stored it by then."""
+
+_RIPE = 0.5
+"""Seconds: what came later than that waits for the next write; a destination that works will have it by then."""
+
+_EXPIRY = 60.0
+"""Seconds between two looks for what is too old."""
+
+
+class Spool:
+    """Keeps on disk what waits, and forgets it when all of it is done with. A journal of the queue in memory.
+
+    What there is no room for in memory waits on disk only; :attr:`queue` holds what was read back of that. Trouble with
+    the disk is told once and costs nothing but the safety: samples wait in memory meanwhile.
+    """
+
+    def __init__(self, path: Path, *, name: str, most_bytes: int, max_age: float) -> None:
+        self.name = name
+        self.queue = Queue(2**62, journal=self)
+        self.failures = 0
+        """Writes and reads that failed."""
+        self._max_age = max_age
+        self._file = SpoolFile(path, most_bytes)
+        self._thread = Worker(f"spool-{name}")
+        self._books = Books()
+        self._memory = Queue(0)
+        self._unsaved: deque[Segment] = deque()
+        self._changed: list[Segment] = []
+        self._freed: list[int] = []
+        self._ranges: deque[Range] = deque()
+        self._on_disk = 0
+        self._is_open = False
+        self._wanted = asyncio.Event()
+        self._busy = asyncio.Lock()
+        self._backoff = Backoff(first=2.0, cap=30.0)
+        self._limited = Limited(log)
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Samples that are not in memory, or were read back from disk."""
+        return self._on_disk + len(self.queue)
+
+    @property
+    def bytes(self) -> int:
+        """The size of the file, without its log; 0 where there is none."""
+        with contextlib.suppress(OSError):
+            return self._file.path.stat().st_size
+        return 0
+
+    # the delivery's side
+
+    def start(self, memory: Queue, books: Books) -> int:
+        """Begin to write what waits in ``memory``; how many samples an earlier run of the program has left."""
+        self._memory, self._books = memory, books
+        try:
+            self._found(*self._file.open())
+        except Damaged as error:
+            self._replace(error)
+        except (sqlite3.Error, OSError) as error:
+            self._failed("opened", error)
+        if self._on_disk:
+            log.info("%s: %s wait in the spool", self.name, counted(self._on_disk, "sample"))
+        self._task = asyncio.create_task(self._run(), name=f"spool {self.name}")
+        return self._on_disk
+
+    async def load(self, most: int) -> bool:
+        """Read back the oldest that is only on disk, about ``most`` samples; False when that fails."""
+        if self.queue:
+            return True
+        async with self._busy:
+            if any(segment.row and segment.samples for segment in self._changed):
+                return False  # a row on disk holds more than waits, until the next write
+            try:
+                while self._ranges and not self.queue:
+                    self._take_in(await self._thread.call(self._read, self._ranges[0], most))
+            except Damaged as error:
+                self._replace(error)
+            except (sqlite3.Error, OSError) as error:
+                self._failed("read", error)
+        if not self._ranges and self._on_disk:
+            self._lose(self._on_disk)  # rows that should be there are not
+        return bool(self.queue)
+
+    async def finish(self, patience: float) -> None:
+        """Write all that waits, for so many seconds at most, and let go of the file."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience), self._busy:
+                # Not in the middle of a write, of which nobody would know what came of it.
+                if self._task is not None:
+                    self._task.cancel()
+                await self._write(ripe=0)
+                await self._thread.call(self._file.close)
+        self._thread.stop()
+        self.leave(self.queue)
+        self.queue.lose_all()
+
+    def leave(self, queue: Queue) -> None:
+        """What of this queue is on disk waits only there from now on; the queue is not used any more."""
+        self._on_disk += sum(len(segment.samples) for segment in queue.segments() if segment.row)
+
+    # as a journal
+
+    def began(self, segment: Segment) -> None:
+        """It is to be written, unless it is stored soon."""
+        self._unsaved.append(segment)
+        self._wanted.set()
+
+    def changed(self, segment: Segment) -> None:
+        """Its row holds more than waits."""
+        if segment.row:
+            self._changed.append(segment)
+            self._wanted.set()
+
+    def ended(self, segment: Segment) -> None:
+        """Its row is of no use any more."""
+        if segment.row:
+            self._freed.append(segment.row)
+            segment.row = 0
+            self._wanted.set()
+
+    def keeps(self, segment: Segment) -> bool:
+        """Take over what is on disk already."""
+        if not segment.row:
+            return False
+        if self._ranges and self._ranges[-1][1] == segment.row - 1:
+            self._ranges[-1] = self._ranges[-1][0], segment.row
+        else:
+            self._ranges.append((segment.row, segment.row))
+        self._on_disk += len(segment.samples)
+        return True
+
+    # writing
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_EXPIRY if self._ranges else None):
+                    await self._wanted.wait()
+                    await asyncio.sleep(self._due())
+            self._wanted.clear()
+            async with self._busy:
+                written = await self._write(ripe=_RIPE) and await self._expire()
+            if not written:
+                await asyncio.sleep(self._backoff.failed())
+            if self._unsaved or self._freed or self._changed:
+                self._wanted.set()
+
+    def _due(self) -> float:
+        """Seconds until the next write."""
+        while self._unsaved and not self._unsaved[0].samples and self._unsaved[0] is not self._memory.tail:
+            self._unsaved.popleft()
+        age = time.monotonic() - self._unsaved[0].born if self._unsaved else 0.0
+        return max(0.0, ON_DISK_BY - age)
+
+    async def _write(self, *, ripe: float) -> bool:
+        """Write what came so many seconds ago, and forget what is done with. False when that fails."""
+        new = self._ripe(time.monotonic() - ripe)
+        changed = [segment for segment in self._changed if segment.row and segment.samples]
+        freed, self._freed, self._changed = self._freed, [], []
+        if not (new or changed or freed) and self._is_open:
+            return True
+        written = [(segment.row, list(segment.samples)) for segment in (*new, *changed)]
+        try:
+            if not self._is_open:
+                self._found(*await self._thread.call(self._file.open))
+            ids, dropped = await self._thread.call(self._store, written, freed, list(self._ranges))
+        except Damaged as error:
+            self._unsaved.extendleft(reversed(new))
+            self._replace(error)
+            return False
+        except (sqlite3.Error, OSError) as error:
+            self._unsaved.extendleft(reversed(new))
+            self._freed = freed + self._freed
+            self._changed = changed + self._changed
+            self._failed("written", error)
+            return False
+        self._wrote(new, changed, [len(samples) for _, samples in written], ids)
+        self._made_room(dropped)
+        return True
+
+    def _ripe(self, latest: float) -> list[Segment]:
+        """Segments that are only in memory and came by then; they are as they are from now on."""
+        found = []
+        while self._unsaved and self._unsaved[0].born <= latest:
+            segment = self._unsaved.popleft()
+            if segment is self._memory.tail:
+                self._memory.seal()
+            if segment.samples:
+                found.append(segment)
+        return found
+
+    def _wrote(self, new: list[Segment], changed: list[Segment], counts: list[int], ids: list[int]) -> None:
+        for segment, id_ in zip(new, ids, strict=True):
+            segment.row = id_
+        for segment, count in zip((*new, *changed), counts, strict=True):
+            segment.saved = count
+            if not segment.samples:
+                self.ended(segment)
+            elif len(segment.samples) < count:
+                self.changed(segment)
+        if self._backoff.failures:
+            log.info("%s: the spool works again", self.name)
+            self._backoff.succeeded()
+            self._limited.reset(self.name)
+
+    def _made_room(self, dropped: Sequence[tuple[int, int]]) -> None:
+        for id_, _ in dropped:
+            self._advance(id_)
+        if lost := sum(samples for _, samples in dropped):
+            self._on_disk -= lost
+            self._books.drop("overflow", lost)
+            self._limited.warning(f"{self.name} full", "%s: the spool is full: the oldest are dropped", self.name)
+
+    async def _expire(self) -> bool:
+        """Forget what has waited for too long."""
+        for range_ in list(self._ranges):
+            try:
+                lost = await self._thread.call(self._file.expire, range_, time.time() - self._max_age)
+            except Damaged as error:
+                self._replace(error)
+                return False
+            except (sqlite3.Error, OSError) as error:
+                self._failed("written", error)
+                return False
+            if lost:
+                self._on_disk -= lost
+                self._books.drop("expired", lost)
+                log.warning("%s: %s in the spool were too old, and are dropped", self.name, counted(lost, "sample"))
+            if not lost:
+                break  # what comes behind is younger
+        return True
+
+    # reading
+
+    def _take_in(self, rows: Sequence[tuple[Row, list[Sample] | None]]) -> None:
+        if not rows:
+            self._ranges.popleft()
+        for row, samples in rows:
+            self._advance(row.id)
+            self._on_disk -= row.samples
+            if samples is None:
+                self._freed.append(row.id)
+                self._books.drop("damaged", row.samples)
+                self._limited.warning(
+                    f"{self.name} damaged",
+                    "%s: %s in the spool cannot be read",
+                    self.name,
+                    counted(row.samples, "sample"),
+                )
+            else:
+                self.queue.load([Segment(time.monotonic(), samples, row.id)])
+
+    def _advance(self, row: int) -> None:
+        """This row is not only on disk any more."""
+        last = 0
+        while last < row:
+            last = self._ranges.popleft()[1]
+        if row < last:
+            self._ranges.appendleft((row + 1, last))
+
+    # in the thread
+
+    def _store(
+        self, written: Sequence[tuple[int, list[Sample]]], freed: Sequence[int], waiting: Sequence[Range]
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        rows = [Row(id_, len(samples), encode(samples)) for id_, samples in written]
+        return self._file.write(rows, freed, waiting)
+
+    def _read(self, range_: Range, most: int) -> list[tuple[Row, list[Sample] | None]]:
+        return [(row, _decoded(row)) for row in self._file.read(range_, most)]
+
+    # trouble
+
+    def _found(self, rows: Range | None, samples: int) -> None:
+        """The file is open; what is in it came before all that waits in memory."""
+        self._is_open = True
+        if rows is not None:
+            self._ranges.appendleft(rows)
+            self._on_disk += samples
+
+    def _failed(self, what: str, error: Exception) -> None:
+        self.failures += 1
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        told = "%s: the spool %s cannot be %s: %s; samples wait in memory, and it is tried again"
+        self._limited.once(self.name, told, self.name, self._file.path, what, reason)
+
+    def _replace(self, error: Damaged) -> None:
+        """Begin with a new file; what is in memory goes there."""
+        self.failures += 1
+        self._is_open = False
+        try:
+            away = self._file.quarantine()
+        except OSError as trouble:
+            self._failed("put away", trouble)
+        else:
+            where = f"it is {away} now" if away else "a new one is made"
+            log.error("%s: the spool %s is damaged: %s; %s", self.name, self._file.path, error, where)
+        self._lose(self._on_disk)
+        self._ranges.clear()
+        self._freed.clear()
+        self._changed.clear()
+        self._memory.seal()
+        waiting = [segment for queue in (self.queue, self._memory) for segment in queue.segments()]
+        for segment in waiting:
+            segment.row = segment.saved = 0
+        self._unsaved = deque(waiting)
+        self._wanted.set()
+
+    def _lose(self, samples: int) -> None:
+        if samples:
+            self._on_disk -= samples
+            self._books.drop("damaged", samples)
+            log.error("%s: %s that waited in the spool are lost", self.name, counted(samples, "sample"))
+
+
+def _decoded(row: Row) -> list[Sample] | None:
+    if row.data is None:
+        return None
+    try:
+        samples = decode(row.data)
+    except ValueError:
+        return None
+    return samples if len(samples) == row.samples else None

@@ -1,0 +1,187 @@
+"""The queue before a repository: in order, bounded, and nothing in it is counted twice or forgotten."""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+
+import msgspec
+import pytest
+
+from statspout import ContainerSample, Interface, Metric, Sample
+from statspout.delivery.queue import Batch, Queue, Segment, weight
+from statspout.delivery.sizing import Sizing
+from statspout.testing import sample, samples
+
+
+class Journal:
+    """Notes what it is told; keeps what is on disk."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.kept: list[Segment] = []
+
+    def began(self, segment: Segment) -> None:
+        self.told.append("began")
+
+    def changed(self, segment: Segment) -> None:
+        self.told.append(f"changed to {len(segment.samples)}")
+
+    def ended(self, segment: Segment) -> None:
+        self.told.append("ended")
+
+    def keeps(self, segment: Segment) -> bool:
+        if segment.row:
+            self.kept.append(segment)
+        return bool(segment.row)
+
+
+def filled(count: int, *, segment: int = 4, limit: int = 1000, journal: Journal | None = None) -> Queue:
+    queue = Queue(limit, segment=segment, journal=journal)
+    for one in samples(count):
+        queue.put(one)
+    return queue
+
+
+def taken(queue: Queue, most: int) -> Batch:
+    batch = queue.take(most)
+    assert isinstance(batch, Batch)
+    return batch
+
+
+def everything(queue: Queue) -> list[Sample]:
+    found: list[Sample] = []
+    while queue:
+        found += taken(queue, 3).samples
+        queue.finish()
+    return found
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(1, [1] * 10), (3, [3, 1, 3, 3]), (4, [4, 4, 2]), (9, [8, 2]), (99, [10])])
+def test_a_batch_is_whole_segments_or_a_part_of_one(most: int, sizes: list[int]) -> None:
+    queue, found = filled(10), []
+    while queue:
+        found.append(len(taken(queue, most)))
+        queue.finish()
+    assert found == sizes
+
+
+def test_what_is_given_back_comes_again_in_its_order_without_what_is_done_with() -> None:
+    queue = filled(10)
+    taken(queue, 9)
+    assert queue.give_back({0, 5, 7}) == 0
+    assert everything(queue) == [one for i, one in enumerate(samples(10)) if i not in {0, 5, 7}]
+
+
+def test_a_part_that_is_given_back_goes_before_the_rest_of_its_segment() -> None:
+    queue = filled(4)
+    taken(queue, 3)
+    queue.give_back({1})
+    assert everything(queue) == [samples(4)[i] for i in (0, 2, 3)]
+
+
+def test_its_counts_are_those_of_what_is_in_it_whatever_is_done() -> None:
+    chance, queue = random.Random(1), Queue(50, segment=7)
+    for one in samples(2000):
+        queue.put(one)
+        if chance.random() < 0.2:
+            size = len(taken(queue, chance.randint(1, 20)))
+            queue.finish() if chance.random() < 0.5 else queue.give_back(set(chance.sample(range(size), size // 2)))
+        waiting = [sample for segment in queue.segments() for sample in segment.samples]
+        assert queue.samples == len(queue) == len(waiting) <= 50
+        assert queue.bytes == sum(map(weight, waiting)) == sum(segment.bytes for segment in queue.segments())
+
+
+def test_the_batch_in_flight_is_counted_and_not_dropped() -> None:
+    queue = filled(4, limit=4)
+    taken(queue, 4)
+    assert sum(queue.put(one) for one in samples(4)) == 0
+    assert (len(queue), queue.samples) == (8, 4)
+    assert queue.give_back() == 4
+
+
+def test_bytes_are_a_bound_too_and_one_sample_always_has_room() -> None:
+    each = weight(sample())
+    queue = Queue(1000, 3 * each)
+    assert sum(queue.put(one) for one in samples(10)) == 7
+    assert Queue(1000, 1).put(sample()) == 0
+
+
+def test_what_the_journal_has_leaves_memory_without_being_lost() -> None:
+    journal = Journal()
+    queue = filled(8, limit=8, journal=journal)
+    first = next(queue.segments())
+    first.row = 1
+    assert queue.put(sample()) == 0
+    assert (journal.kept, queue.samples) == ([first], 5)
+    assert sum(queue.put(one) for one in samples(4)) == 1, "what it has not is lost"
+
+
+def test_the_journal_is_told_of_every_segment_once() -> None:
+    journal = Journal()
+    queue = filled(6, journal=journal)
+    taken(queue, 3)
+    queue.finish()
+    taken(queue, 9)
+    queue.give_back({0})
+    taken(queue, 9)
+    queue.finish()
+    assert journal.told == ["began", "began", "changed to 1", "ended", "ended"]
+
+
+def test_to_lose_all_counts_only_what_is_nowhere_else() -> None:
+    queue = filled(10)
+    next(queue.segments()).row = 1
+    taken(queue, 6)
+    assert queue.lose_all() == 6
+    assert (len(queue), queue.bytes, bool(queue)) == (0, 0, False)
+
+
+@pytest.mark.parametrize("interfaces", [0, 1, 2, 5])
+def test_the_weight_of_a_sample_is_about_what_it_takes(interfaces: int) -> None:
+    networks = {f"eth{i}": Interface(10**9, 10**6, 500, 500, 10**9, 10**6, 500, 500) for i in range(interfaces)}
+    one = sample(networks=networks, cpu_seconds_total=1234.5, mem_usage=10**8)
+    data, read = msgspec.msgpack.encode(one), msgspec.msgpack.Decoder(ContainerSample).decode
+    read(data)
+    tracemalloc.start()
+    made = [msgspec.structs.replace(read(data), container=one.container) for _ in range(500)]
+    each = tracemalloc.get_traced_memory()[0] / len(made)
+    tracemalloc.stop()
+    assert weight(one) == pytest.approx(each, rel=0.35)
+
+
+def test_a_metric_has_a_weight_too() -> None:
+    assert weight(Metric(time_ns=1, host="h", key="k" * 1000, name="n", kind="gauge", value=1)) > 1000
+
+
+def requests(total: int, poison: set[int]) -> int:
+    """How many batches it takes to store all but the poison."""
+    waiting, sizing, count = list(range(total)), Sizing(1000), 0
+    while waiting:
+        batch = waiting[: sizing.next]
+        count += 1
+        if not poison & set(batch):
+            sizing.stored(len(batch))
+        elif len(batch) > 1:
+            sizing.rejected(len(batch))
+            continue
+        else:
+            sizing.found()
+        waiting = waiting[len(batch) :]
+    return count
+
+
+def test_three_poison_samples_among_five_hundred_take_fewer_than_fifty_requests() -> None:
+    chance = random.Random(3)
+    assert max(requests(500, set(chance.sample(range(500), 3))) for _ in range(500)) < 40
+
+
+def test_what_was_too_large_is_not_tried_again_soon() -> None:
+    sizing = Sizing(1000)
+    sizing.too_large(1000)
+    assert sizing.next == 500
+    for _ in range(99):
+        sizing.stored(500)
+        assert sizing.next == 500
+    sizing.stored(500)
+    assert sizing.next == 1000

@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import threading
+import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any, ClassVar, get_args
 
 from statspout.catalogue import ENTRIES
+from statspout.errors import Closed, Rejected
+from statspout.handling import Choice, Selection
 from statspout.options import settings_of
 from statspout.registry import check_class
-from statspout.repository import LiveRepository, Repository
+from statspout.repository import LiveRepository, Repository, renewed
 from statspout.sample import Container, ContainerSample, Metric, MetricKind, Sample, Summary
 from statspout.testing.samples import sample, samples
 
@@ -34,9 +40,13 @@ class RepositoryContract(ABC):
             def make(self) -> Graphite:
                 return Graphite(port=self.port)
 
-    It is for repositories of plain functions, of coroutines, and live ones. Where :meth:`stored` is written too, the
-    tests look at what arrived.
+    It is for repositories of plain functions, of coroutines, and live ones; plain functions run in a thread, as they
+    will. Where :meth:`stored`, :meth:`unreachable` and :meth:`restart` are written too, the tests look at what arrived,
+    and at what happens without a destination.
     """
+
+    stores_once: ClassVar[bool] = False
+    """Whether a batch that comes again is stored once; only looked at with :meth:`stored`."""
 
     @abstractmethod
     def make(self) -> Repository:
@@ -45,6 +55,14 @@ class RepositoryContract(ABC):
     def stored(self, repository: Repository) -> Sequence[object] | None:  # noqa: ARG002 - for subclasses
         """Everything that the destination of ``repository`` holds now, one item or more a sample; None if unseen."""
         return None
+
+    def unreachable(self) -> Repository | None:
+        """A new repository whose destination is not there; None where there is no such thing."""
+        return None
+
+    def restart(self) -> bool:
+        """End the destination and start it again, with what it had; False where that cannot be done."""
+        return False
 
     def test_the_class_passes_the_checks_at_load(self) -> None:
         """Its name, methods and settings are such that the program takes it."""
@@ -133,6 +151,80 @@ class RepositoryContract(ABC):
             driver.open()
             driver.push([sample()])
 
+    def test_a_batch_that_comes_again_is_taken(self) -> None:
+        """When the outcome of a push was unknown, the same samples come once more."""
+        with _opened(self.make()) as driver:
+            driver.push(samples(5))
+            before = self.stored(driver.repository)
+            driver.push(samples(5))
+            if self.stores_once and before is not None:
+                after = self.stored(driver.repository)
+                assert after is not None
+                assert len(after) == len(before), "what came again is stored twice"
+
+    def test_samples_with_only_some_fields_are_taken(self) -> None:
+        """A user may ask for a few of them."""
+        with _opened(self.make()) as driver:
+            for field in ("mem_usage", "cpu_percent", "uptime_seconds", "state"):
+                driver.push(Selection(Choice(fields=(field,)), "contract").narrow(samples(2)))
+
+    def test_a_new_instance_takes_over_while_an_old_one_hangs(self) -> None:
+        """The framework makes one from the same settings when a call does not return; the old one is still there."""
+        repository = self.make()
+        with _opened(repository) as old:
+            old.push(samples(1))
+            if isinstance(repository, LiveRepository):
+                return  # nothing that is called on the loop can be left to itself
+            with _opened(renewed(repository)) as new:
+                before = self.stored(new.repository)
+                new.push([sample("another")])
+                after = self.stored(new.repository)
+                assert before is None or after is None or len(after) > len(before), "the new one stores nothing"
+
+    def test_close_releases_everything(self) -> None:
+        """A repository is opened and closed as often as its destination fails."""
+        repository = self.make()
+        with _driven(repository) as driver:
+            for _ in range(2):
+                driver.open()
+                driver.push([sample()])
+                driver.close()
+            before = _held()
+            for _ in range(5):
+                driver.open()
+                driver.push([sample()])
+                driver.close()
+            _eventually(lambda: _held() <= before, lambda: f"{before} descriptors and threads became {_held()}")
+
+    def test_without_a_destination_it_fails_and_says_so(self) -> None:
+        """To return from push is to say that all is stored: an error is right, on one line, without a secret."""
+        repository = self.unreachable()
+        if repository is None:
+            return
+        with _driven(repository) as driver:
+            error = _failure(driver)
+            assert not isinstance(error, Rejected | Closed), f"the samples would be lost: {error!r}"
+            assert str(error).strip(), f"{type(error).__name__} says nothing"
+            for setting in settings_of(type(repository)):
+                value = getattr(repository, setting.field)
+                assert not (setting.secret and value and str(value) in str(error)), "the error shows a secret"
+            driver.close()
+
+    def test_it_works_again_when_the_destination_does(self) -> None:
+        """Whatever was open then: close, open and push again."""
+        with _opened(self.make()) as driver:
+            driver.push(samples(2))
+            if not self.restart():
+                return
+            try:
+                driver.push(samples(4)[2:])
+            except Exception:  # noqa: BLE001 - any error is a good answer; what counts is what comes next
+                driver.close()
+                driver.open()
+                driver.push(samples(4)[2:])
+            stored = self.stored(driver.repository)
+            assert stored is None or len(stored) >= 4, f"of 4 samples there are {len(stored)} items"
+
     def test_push_neither_changes_nor_keeps_the_batch(self) -> None:
         """The batch is the framework's: it may come again, and it is memory."""
         batch = _Batch(samples(3))
@@ -166,6 +258,7 @@ class _Driver:
 
     repository: Repository
     runner: asyncio.Runner
+    thread: ThreadPoolExecutor
 
     def open(self) -> None:
         self._call(self.repository.open)
@@ -184,7 +277,10 @@ class _Driver:
         self._call(self.repository.close)
 
     def _call(self, method: Callable[..., Any], *arguments: Any) -> None:
-        result = method(*arguments)
+        if inspect.iscoroutinefunction(method) or self.repository.live:
+            result = method(*arguments)
+        else:
+            result = self.thread.submit(method, *arguments).result()
         if inspect.iscoroutine(result):
             result = self.runner.run(result)
         assert result is None, f"{method.__name__} returned {result!r}"
@@ -192,8 +288,8 @@ class _Driver:
 
 @contextmanager
 def _driven(repository: Repository) -> Iterator[_Driver]:
-    with asyncio.Runner() as runner:
-        yield _Driver(repository, runner)
+    with asyncio.Runner() as runner, ThreadPoolExecutor(1) as thread:
+        yield _Driver(repository, runner, thread)
 
 
 @contextmanager
@@ -204,6 +300,29 @@ def _opened(repository: Repository) -> Iterator[_Driver]:
             yield driver
         finally:
             driver.close()
+
+
+def _failure(driver: _Driver) -> Exception:
+    try:
+        driver.open()
+        driver.push(samples(2))
+    except Exception as error:  # noqa: BLE001 - what it is, is looked at
+        return error
+    raise AssertionError("push returned, as if all were stored")
+
+
+def _held() -> int:
+    """Descriptors and threads of this process."""
+    gc.collect()
+    return sum(1 for _ in Path("/proc/self/fd").iterdir()) + threading.active_count()
+
+
+def _eventually(look: Callable[[], bool], told: Callable[[], str]) -> None:
+    """Some threads take a moment to end."""
+    deadline = time.monotonic() + 5
+    while not look():
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.05)
 
 
 def _metrics() -> Iterable[Metric]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
 import socketserver
 import threading
 import time
@@ -15,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import statspout.testing
-from statspout import Container, LiveRepository, Metric, Repository, Sample, option
+from statspout import Container, LiveRepository, Metric, Rejected, Repository, Sample, option
 from statspout.registry import load_plugin
 from statspout.repositories.prometheus import Prometheus
 from statspout.repositories.rest import Rest
@@ -109,6 +110,12 @@ class TestGraphite(RepositoryContract):
 
     def make(self) -> Repository:
         graphite: Repository = GRAPHITE(host="127.0.0.1", port=self.port)
+        return graphite
+
+    def unreachable(self) -> Repository:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            graphite: Repository = GRAPHITE(host="127.0.0.1", port=free.getsockname()[1])
         return graphite
 
 
@@ -213,6 +220,75 @@ class Returns(Good):
         return len(batch)
 
 
+class Deaf(Good):
+    """Says that all is stored when nobody is there; so does the good one, of which nobody asks it."""
+
+    name = "deaf"
+
+
+class Gives(Good):
+    """Gives up its samples where it should keep them."""
+
+    name = "gives"
+
+    async def push(self, batch: Sequence[Sample]) -> None:
+        raise Rejected("not there")
+
+
+class Blabs(Good):
+    name = "blabs"
+    token: str = option(default="s3cret", secret=True, help="The token.")
+
+    async def push(self, batch: Sequence[Sample]) -> None:
+        raise OSError(f"token {self.token} does not work")
+
+
+class Leaks(Good):
+    name = "leaks"
+
+    async def open(self) -> None:
+        await super().open()
+        LEAKED.append(socket.socket())
+
+
+class Doubles(Good):
+    """Stores whatever comes."""
+
+    name = "doubles"
+
+    async def push(self, batch: Sequence[Sample]) -> None:
+        KEPT.extend(batch)
+
+
+class Jealous(Good):
+    """Only one of them can be open."""
+
+    name = "jealous"
+    opened: ClassVar[list[Good]] = []
+
+    async def open(self) -> None:
+        if any(other is not self for other in self.opened):
+            raise OSError("there is another")
+        await super().open()
+        self.opened.append(self)
+
+    async def close(self) -> None:
+        self.opened.clear()
+
+
+class Whole(Good):
+    """Needs every field."""
+
+    name = "whole"
+
+    async def push(self, batch: Sequence[Any]) -> None:
+        assert all(one.mem_usage + one.cpu_percent for one in batch)
+
+
+LEAKED: list[socket.socket] = []
+KEPT: list[Sample] = []
+
+
 def failures(cls: type[Repository]) -> set[str]:
     """The names of the contract's tests that ``cls`` does not pass."""
 
@@ -221,7 +297,14 @@ def failures(cls: type[Repository]) -> set[str]:
             return cls()
 
         def stored(self, repository: Repository) -> Sequence[object] | None:
+            if isinstance(repository, Doubles):
+                return list(KEPT)
             return [repository.last] if isinstance(repository, Ghosts) and hasattr(repository, "last") else None
+
+        stores_once = True
+
+        def unreachable(self) -> Repository | None:
+            return cls() if cls in (Deaf, Gives, Blabs) else None
 
     failed = set()
     for name in dir(Contract):
@@ -248,6 +331,13 @@ def test_a_repository_of_coroutines_that_keeps_the_contract_passes() -> None:
         (Helpless, "test_every_setting_has_a_help_text"),
         (Ghosts, "test_a_live_repository_has_routes_and_forgets_who_is_gone"),
         (Ascii, "test_awkward_names_and_labels_are_taken"),
+        (Deaf, "test_without_a_destination_it_fails_and_says_so"),
+        (Gives, "test_without_a_destination_it_fails_and_says_so"),
+        (Blabs, "test_without_a_destination_it_fails_and_says_so"),
+        (Leaks, "test_close_releases_everything"),
+        (Doubles, "test_a_batch_that_comes_again_is_taken"),
+        (Jealous, "test_a_new_instance_takes_over_while_an_old_one_hangs"),
+        (Whole, "test_samples_with_only_some_fields_are_taken"),
         (Returns, "test_open_push_clear_and_close_work_in_their_order"),
     ],
 )

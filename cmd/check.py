@@ -19,6 +19,8 @@ def check(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) ->
     config = configure(arguments, os.environ, classes)
     with placed(config.given):
         daemon = Daemon(config.settings, config.repositories)
+        if daemon.spools is not None:
+            daemon.spools.check()
     print(f"interval      {config.settings.interval:g} s")
     print(f"settings      {described(config.settings, changed=True) or 'as they are by default'}")
     for repository in config.repositories:

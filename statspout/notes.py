@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from statspout.logs import censored
 from statspout.options import Setting, env_name
 from statspout.values import Given
 
@@ -17,10 +18,13 @@ def without_effect(given: Mapping[str, Any], environ: Mapping[str, str], setting
 
 
 def exposed(given: Given, settings: Sequence[Setting]) -> Iterator[str]:
-    """A line for each secret that stands in a configuration file which everybody on the machine can read."""
+    """A line for each secret that everybody on the machine can read, in a configuration file or a command line."""
     path = given.values.get("config", "")
     for setting in settings:
         where = given.origins.get(setting.name, "")
+        value = given.values.get(setting.name)
+        if where.startswith("--") and not setting.secret and isinstance(value, str) and censored(value) != value:
+            yield f"{where}: everybody can read the password in a command line: {setting.env} or the file is right"
         in_file = path and setting.secret and where.startswith(f"{path}: ") and not where.endswith("-file")
         if in_file and _for_everybody(path):
             yield f"{where}: it is a secret, and everybody can read this file: chmod o= {path}"
@@ -43,6 +47,9 @@ def _unused(given: Mapping[str, Any]) -> Iterator[str]:
     for name in _ENGINE:
         if name in given and (given.get("demo") or name == of_mode):
             yield f"--{name} has no effect with {'--demo' if given.get('demo') else f'--mode={mode}'}"
+    for name in ("spool.max-bytes", "spool.max-age"):
+        if name in given and not given.get("spool.dir"):
+            yield f"--{name} has no effect without --spool.dir"
 
 
 def _misspelt(environ: Mapping[str, str], settings: Sequence[Setting]) -> Iterator[str]:

@@ -9,7 +9,7 @@ passed over, and those that it misses are unknown: None.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -43,10 +43,17 @@ def encode(samples: Sequence[Sample]) -> bytes:
             records.append({**msgspec.structs.asdict(sample), "container": known})
     payload = (containers, _FIELDS, records)
     try:
-        return _MSGPACK + msgspec.msgpack.encode(payload)
+        return _MSGPACK + msgspec.msgpack.encode(payload, enc_hook=_plain)
     except (UnicodeEncodeError, OverflowError):
         # Half of a surrogate pair, from a name that was not UTF-8; or an integer of more than 64 bits.
-        return _JSON + json.dumps(msgspec.to_builtins(payload)).encode("ascii")
+        return _JSON + json.dumps(msgspec.to_builtins(payload, enc_hook=_plain)).encode("ascii")
+
+
+def _plain(value: object) -> object:
+    """Labels that nobody can change as a dict."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} cannot be written")
 
 
 def decode(data: bytes) -> list[Sample]:

@@ -194,7 +194,7 @@ class Spool:
             self._unsaved.extendleft(reversed(new))
             self._replace(error)
             return False
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - samples of a plugin's source may hold what cannot be written
             self._unsaved.extendleft(reversed(new))
             self._freed = freed + self._freed
             self._changed = changed + self._changed
@@ -306,7 +306,7 @@ class Spool:
 
     def _failed(self, what: str, error: Exception) -> None:
         self.failures += 1
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         told = "%s: the spool %s cannot be %s: %s; samples wait in memory, and it is tried again"
         self._limited.once(self.name, told, self.name, self._file.path, what, reason)
 

@@ -436,6 +436,20 @@ def test_files_that_wait_for_nobody_are_told_of_and_expire(tmp_path: Path, caplo
     ]
 
 
+def test_what_cannot_be_written_is_told_once_and_delivered_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = [sample(labels={"what": object()})]
+
+    async def work(delivery: Delivery, store: Store) -> None:
+        put(delivery, odd)
+        await until(lambda: delivery.spool and delivery.spool.failures)
+        store.up = True
+
+    assert run(tmp_path, work)[1].stored == odd
+    assert caplog.text.count("cannot be written: a object cannot be written") == 1
+
+
 def test_nobody_else_may_read_what_is_there(tmp_path: Path) -> None:
     left_behind(tmp_path, samples(1))
     assert (tmp_path / "store.spool").stat().st_mode & 0o777 == 0o600

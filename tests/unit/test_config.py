@@ -149,6 +149,14 @@ def test_what_is_wrong_is_said_in_one_line(plugin: str, argv: list[str], environ
         (["--demo", "--socket.path=/x"], {}, "--socket.path has no effect with --demo"),
         (["--mode=http", "--http.address=a:1"], {"DOCKER_HOST": "x"}, None),
         (["--demo", "--docker.host=unix:///x"], {}, "--docker.host has no effect with --demo"),
+        (["--spool.max-age=1d"], {}, "--spool.max-age has no effect without --spool.dir"),
+        (["--spool.max-age=1d", "--spool.dir=/x"], {}, None),
+        (
+            ["--docker.host=tcp://me:pa55@node:2376"],
+            {},
+            "--docker.host: everybody can read the password in a command line: STATSPOUT_DOCKER_HOST or",
+        ),
+        ([], {"STATSPOUT_DOCKER_HOST": "tcp://me:pa55@node:2376"}, None),
         (
             [],
             {"STATSPOUT_REPOSITROY": "rest"},

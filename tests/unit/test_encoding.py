@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 
 import msgspec
 import pytest
@@ -32,6 +33,8 @@ CASES: dict[str, list[Sample]] = {
     "awkward": [sample(text, image=text, host=text, labels={text: text}) for text in AWKWARD],
     "half a pair": [sample("\ud83d", labels={"\udc33": "\ud83d"})],
     "odd numbers": [sample(cpu_percent=1e308, mem_percent=5e-324, cpu_seconds_total=-0.0)],
+    "labels that nobody can change": [sample(labels=MappingProxyType({"a": "b"}))],
+    "half a pair in them": [sample(labels=MappingProxyType({"a": "\ud83d"}))],
     "metrics": [
         Metric(time_ns=1, host="h", key="k", name="n", kind="gauge", value=value, tags={"a": "b"}, container=whom)
         for value in (1, 1.5, "text", SUMMARY)

@@ -58,13 +58,18 @@ class Answer:
         return ": ".join(part for part in (told, reason) if isinstance(part, str))
 
     @property
-    def text(self) -> str:
-        """One line for people."""
+    def words(self) -> str:
+        """What it says, in one line for people."""
         if self.message:
-            return f"HTTP {self.status}: {shortened(self.message)}"
+            return shortened(self.message)
         if _PAGE.search(self.body[:1000]):
-            return f"HTTP {self.status} with a page for browsers: that is not InfluxDB, but another server or a proxy"
-        return f"HTTP {self.status}: {shortened(self.body)}".rstrip(": ")
+            return "a page for browsers, as another server or a proxy has: that is not InfluxDB"
+        return shortened(self.body)
+
+    @property
+    def text(self) -> str:
+        """One line for people, the status before it."""
+        return f"HTTP {self.status}: {self.words}".rstrip(": ")
 
 
 def error_of_write(answer: Answer, batch: Batch) -> RepositoryError | None:
@@ -81,18 +86,12 @@ def error_of_write(answer: Answer, batch: Batch) -> RepositoryError | None:
     if message and (found := rejected(message, answer.json, batch)):
         return found
     if answer.status < 300:
-        return RepositoryError(f"{answer.text}: InfluxDB would have answered 204: is that its address?")
+        return RepositoryError(f"{answer.text}: InfluxDB would have answered 204: is this its address?")
     if answer.status < 400:
-        return RepositoryError(f"{answer.text}{_leads(answer)}: nothing is written by way of a redirect")
+        where = shortened(answer.headers.get("Location", "nowhere"))
+        return RepositoryError(f"HTTP {answer.status}: a redirect to {where}, where only --influxdb.url could lead")
     if answer.status == 404:
         return Missing(answer.text) if _MISSING.search(message) else RepositoryError(answer.text)
     if answer.status in (400, 422):
         return RepositoryError(answer.text) if not message or _REQUEST.search(message) else Rejected(answer.text)
-    # The status is told by the text already.
-    told = message or answer.text.partition(": ")[2]
-    return error_of(answer.status, told, answer.headers.get("Retry-After"))
-
-
-def _leads(answer: Answer) -> str:
-    where = answer.headers.get("Location", "")
-    return f", a redirect to {shortened(where)}" if where else ""
+    return error_of(answer.status, answer.words, answer.headers.get("Retry-After"))

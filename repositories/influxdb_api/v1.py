@@ -24,12 +24,10 @@ class V1(Api):
         statement = f"CREATE DATABASE {quoted(self.target.database)}"
         answer = self.ask("POST", "/query", {"q": statement})
         reason = _failure(answer)
+        if reason and answer.status in (401, 403):
+            reason = f"{reason}: it takes an administrator, who may say: {statement}"
         if reason:
-            user = self.target.user or "nobody"
-            raise RepositoryError(
-                f"the database {self.target.database!r} does not exist, and {user} may not create it ({reason}): "
-                f"an administrator can: {statement}"
-            )
+            raise RepositoryError(f"there is no database {self.target.database!r}, and it cannot be created: {reason}")
         return f"database {self.target.database!r}"
 
     def hint(self, answer: Answer) -> str:

@@ -80,9 +80,8 @@ class V2(Api):
 
     def _refused(self, reason: str) -> RepositoryError:
         return RepositoryError(
-            f"the bucket {self.target.bucket!r} does not exist, and could not be created ({reason}): give the token "
-            f"the right to write buckets of the organization, or make it: "
-            f"influx bucket create --name {self.target.bucket!r} --org {self.target.org!r}"
+            f"there is no bucket {self.target.bucket!r}, and it cannot be created: {reason}: it takes a token that may "
+            f"write buckets of the organization, or: influx bucket create --name {self.target.bucket!r}"
         )
 
     def _new_client(self) -> Any:

@@ -39,9 +39,15 @@ def string(text: str) -> str:
 
 
 def series(name: str, tags: Mapping[str, str]) -> bytes:
-    """The beginning of a point, ``name,tag=value,...``: tags by key, as servers sort them; without the empty ones."""
-    written = sorted((key(tag), key(value)) for tag, value in tags.items() if tag and value)
-    return ",".join([measurement(name), *(f"{tag}={value}" for tag, value in written)]).encode()
+    """The beginning of a point, ``name,tag=value,...``: tags by key, as servers sort them.
+
+    Without those whose value is empty; of those whose keys are written alike only the first.
+    """
+    written: dict[str, str] = {}
+    for tag, value in tags.items():
+        if tag and value:
+            written.setdefault(key(tag), key(value))
+    return ",".join([measurement(name), *(f"{tag}={value}" for tag, value in sorted(written.items()))]).encode()
 
 
 def _plain(text: str) -> str:

@@ -14,46 +14,51 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal
 
 from statspout import Rejected
 from statspout.repositories.influxdb_api.lines import Batch, time_of
 from statspout.statuses import shortened
 
-_PARTIAL = "partial write: "
 _UNPARSED = "unable to parse '"
 _DROPPED = re.compile(r"partial write: (?P<reason>.*) dropped=(?P<count>\d+)", re.DOTALL)
 _CONFLICT = re.compile(r'field type conflict: input field "(?P<field>[^"]*)" on measurement "(?P<measurement>[^"]*)"')
+_OF_A_LINE = 150
+"""Characters of a line that an error tells."""
+
 _NUMBERED = re.compile(r"\bline (\d+) \(1-based\)")
 
 
 def rejected(message: str, answer: Mapping[str, object], batch: Batch) -> Rejected | None:
     """The error for what the server says it did not take; None when it says nothing of the kind."""
-    partial = _PARTIAL in message
+    rest: Literal["stored", "retry"] = "stored" if "partial write" in message else "retry"
     if _UNPARSED in message:
-        return _named(message, set(_unparsed(message, batch)), "stored" if partial else "retry")
-    if found := _DROPPED.search(message):
-        return _dropped(message, found["reason"], int(found["count"]), batch)
+        found = dict(_unparsed(message, batch))
+        return _named(next(iter(found.values()), message), found.keys(), rest)
+    if dropped := _DROPPED.search(message):
+        return _dropped(message, dropped["reason"], int(dropped["count"]), batch)
     if numbers := list(_numbers(answer.get("data"))):
-        stored = "partial write" in message
-        return _named(message, _owners(numbers, batch), "stored" if stored else "retry")
+        return _named(message, _owners(numbers, batch), rest)
     if numbers := [int(number) for number in _NUMBERED.findall(message)]:
         return _named(message, _owners(numbers, batch), "retry")
     return None
 
 
-def _named(message: str, indices: set[int], rest: Literal["stored", "retry"]) -> Rejected:
+def _named(message: str, indices: Collection[int], rest: Literal["stored", "retry"]) -> Rejected:
     # Lines that are none of ours name nobody: the batch is halved until it is clear.
     return Rejected(shortened(message), indices, rest) if indices else Rejected(shortened(message))
 
 
-def _unparsed(message: str, batch: Batch) -> Iterator[int]:
+def _unparsed(message: str, batch: Batch) -> Iterator[tuple[int, str]]:
+    """The samples whose lines are quoted, and why, with no more of the line than tells it from others."""
     owners = batch.owners()
     for entry in message.split(_UNPARSED)[1:]:
         # A line, a quote, and the reason: of which any may have the same signs in it.
-        ends = [found.start() for found in re.finditer("': ", entry)]
-        yield from {owners[entry[:end]] for end in ends if entry[:end] in owners}
+        for end in (found.start() for found in re.finditer("': ", entry)):
+            if entry[:end] in owners:
+                reason = entry[end + 3 :].partition("\n")[0]
+                yield owners[entry[:end]], f"{_UNPARSED}{entry[: min(end, _OF_A_LINE)]}...': {reason}"
 
 
 def _dropped(message: str, reason: str, count: int, batch: Batch) -> Rejected:

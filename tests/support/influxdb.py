@@ -136,8 +136,11 @@ class Influxd(_Server):
         """The rows that a statement gives, each with its ``measurement``; integers stay exact."""
         parameters = urllib.parse.urlencode({"q": statement, "db": database, "epoch": "ns"}).encode()
         request = urllib.request.Request(f"{self.url}/query", parameters, self._headers())
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            found = json.load(answer)["results"][0]
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                found = json.load(answer)["results"][0]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{statement}: {error.read().decode()}") from None
         assert "error" not in found, found
         return [
             {"measurement": series.get("name", ""), **dict(zip(series["columns"], row, strict=True))}
@@ -184,8 +187,14 @@ class VictoriaMetrics(_Server):
         """Every series: ``metric``, ``values``, ``timestamps`` (ms). Databases are a tag, buckets are nothing to it."""
         urllib.request.urlopen(f"{self.url}/internal/force_flush", timeout=30).close()
         match = urllib.parse.urlencode({"match[]": selector})
-        with urllib.request.urlopen(f"{self.url}/api/v1/export?{match}", timeout=30) as answer:
-            return [json.loads(line) for line in answer]
+        # What is of now can be seen a moment later.
+        deadline = time.monotonic() + 5
+        while True:
+            with urllib.request.urlopen(f"{self.url}/api/v1/export?{match}", timeout=30) as answer:
+                found = [json.loads(line) for line in answer]
+            if found or time.monotonic() > deadline:
+                return found
+            time.sleep(0.1)
 
 
 def free_port() -> int:
@@ -243,7 +252,7 @@ class FakeInflux:
             context.load_cert_chain(*tls)
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
             self._scheme = "https"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.005,), daemon=True).start()
 
     @property
     def url(self) -> str:

@@ -39,15 +39,23 @@ class LabelTags:
     ``allowed`` are names and patterns (``*``, ``?``, ``[a-z]``) of labels, case counting; ``setting`` is what the user
     knows them by, as ``prometheus.labels``. A tag's name is ``prefix`` and the label's, with ``_`` for what is not
     ``[a-zA-Z0-9_]``, and is never one of ``taken``. Of labels that come to one name the first in order of their own
-    names has it, the next has ``_2`` behind it, and so on. A label without a value makes no tag.
+    names has it, the next has ``_2`` behind it, and so on. A label without a value makes no tag. ``verbatim`` leaves
+    labels' names as they are, for who can write any.
     """
 
     def __init__(
-        self, allowed: Iterable[str], *, setting: str = "labels", prefix: str = "", taken: Collection[str] = ()
+        self,
+        allowed: Iterable[str],
+        *,
+        setting: str = "labels",
+        prefix: str = "",
+        taken: Collection[str] = (),
+        verbatim: bool = False,
     ) -> None:
         patterns = [_checked(pattern, setting) for pattern in allowed]
         self._allowed = re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)")
         self._prefix = prefix
+        self._verbatim = verbatim
         self._taken = frozenset(taken)
         self._kept: dict[str, tuple[Mapping[str, str], Mapping[str, str]]] = {}
 
@@ -70,7 +78,8 @@ class LabelTags:
         tags: dict[str, str] = {}
         for label, value in sorted(labels.items()):
             if value and (self._allowed.match(label) is not None) == allowed:
-                tags[_free(self._prefix + _sanitised(label, self._prefix), taken, tags)] = value
+                name = label if self._verbatim else _sanitised(label, self._prefix)
+                tags[_free(self._prefix + name, taken, tags)] = value
         return tags
 
 

@@ -1,0 +1,75 @@
+"""What a schema is: it makes the lines of a sample, and remembers of each container what does not change."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Any, ClassVar, Generic, TypeVar
+
+from statspout import Container, ContainerSample
+from statspout.labels import LabelTags
+from statspout.repositories.influxdb_lines.text import RESERVED
+
+T = TypeVar("T")
+
+_MOST_KEPT = 10_000
+"""Containers that are remembered; more only cost time."""
+
+SEEN = b"seen=1i"
+"""A field that says that the container was sampled, where else a point would have none."""
+
+
+class Kept(Generic[T]):
+    """Keeps what ``make`` makes of a sample, per container, as long as the attributes ``about`` stay as they are."""
+
+    def __init__(self, make: Callable[[ContainerSample], T], *about: str) -> None:
+        self._make = make
+        self._about = attrgetter("container", "host", *about)
+        self._kept: dict[str, tuple[Any, T]] = {}
+
+    def of(self, sample: ContainerSample) -> T:
+        """What belongs to this sample."""
+        about = self._about(sample)
+        kept = self._kept.get(sample.container.id)
+        if kept is not None and kept[0] == about:
+            return kept[1]
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        made = self._make(sample)
+        self._kept[sample.container.id] = about, made
+        return made
+
+    def drop(self, container: Container) -> None:
+        """Forget a container."""
+        self._kept.pop(container.id, None)
+
+
+class Schema(ABC):
+    """Names and types of what is written for a sample.
+
+    ``labels`` are patterns of container labels that become tags. ``texts`` says whether the server has string fields;
+    VictoriaMetrics makes a number of each, and it is 0.
+    """
+
+    names: ClassVar[frozenset[str]]
+    """The tags and fields of the schema itself: no label takes their place."""
+
+    verbatim: ClassVar[bool] = False
+    """Whether a label's tag has the very name of the label."""
+
+    def __init__(self, labels: Iterable[str] = (), *, texts: bool = True) -> None:
+        self.texts = texts
+        taken = self.names | RESERVED
+        self._labels = LabelTags(labels, setting="influxdb.labels", taken=taken, verbatim=self.verbatim)
+
+    @abstractmethod
+    def lines(self, sample: ContainerSample) -> bytes:
+        """The points of a sample, a line each without the last newline; at least one. TypeError for what is no number.
+
+        All points of a sample have its time.
+        """
+
+    @abstractmethod
+    def clear(self, container: Container) -> None:
+        """Forget a container that is gone."""

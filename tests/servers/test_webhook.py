@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -263,6 +264,39 @@ def test_the_environments_authorities_count_without_one_of_our_own(
     with Receiver(authority=authority) as receiver:
         opened(receiver).push(samples(1))
     assert len(receiver.posted) == 1
+
+
+def test_the_environments_proxy_is_used_and_told_when_it_is_not_there(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://{receiver.address}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    opened(receiver, url="http://hooks.example/in").push(samples(1))
+    assert [posted.path for posted in receiver.posted] == ["http://hooks.example/in"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free.getsockname()[1]}")
+    with pytest.raises(RepositoryError, match=r"^the proxy to hooks\.example: Connection refused$"):
+        opened(receiver, url="http://hooks.example/in").push(samples(1))
+
+
+def test_a_server_that_reads_no_more_than_the_headers_of_a_large_batch_is_understood() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        webhook = Webhook(url=f"http://127.0.0.1:{server.getsockname()[1]}/", timeout=5.0)
+        webhook.open()
+        threading.Thread(target=_refuse_at_once, args=(server,), daemon=True).start()
+        with pytest.raises(TooLarge, match="HTTP 413: big"):
+            webhook.push(samples(500))
+
+
+def _refuse_at_once(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        while b"\r\n\r\n" not in connection.recv(65536, socket.MSG_PEEK):
+            pass
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
 
 
 def test_the_program_posts_what_it_collects(receiver: Receiver) -> None:

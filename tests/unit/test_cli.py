@@ -26,6 +26,7 @@ from statspout.settings import Settings
 from statspout.testing import FakeEngine
 
 NAMES = ["cache", "db", "web"]
+SHIPPED = sorted(load().classes)
 SECRET = "correct horse battery"
 
 PLUGINS = '''
@@ -167,7 +168,7 @@ WRONG = {
         ["--repository=sdtout"],
         "--repository: there is no repository 'sdtout': did you mean stdout?",
     ),
-    "no repository": (["--repository=,"], "--repository: it is empty: one of prometheus, rest, stdout is right"),
+    "no repository": (["--repository=,"], f"--repository: it is empty: one of {', '.join(SHIPPED)} is right"),
     "repository twice": (["--repository=rest,rest"], "--repository: rest is named twice: once is right"),
     "no number": (["--interval=soon"], "--interval: 'soon' is wrong: a number is right"),
     "not a number": (["--interval=nan"], "--interval: 'nan' is wrong: a number is right"),
@@ -347,7 +348,7 @@ def test_version_is_the_packages_own(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_repositories_lists_what_can_be_selected(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [line.split() for line in printed(capsys, "repositories").splitlines()]
-    assert [row[0] for row in rows] == ["NAME", "prometheus", "rest", "stdout"]
+    assert [row[0] for row in rows] == ["NAME", *SHIPPED]
     with_plugin = printed(capsys, "repositories", f"--plugin={files}/plugins.py:Book")
     assert "book        -        Note each sample in a file" in with_plugin
 

@@ -9,7 +9,10 @@ import pytest
 
 from statspout import ConfigError
 from statspout.config import configure
+from statspout.registry import load
 from statspout.settings import Settings
+
+SHIPPED = sorted(load().classes)
 
 PLUGIN = '''
 from typing import Literal
@@ -110,8 +113,8 @@ G = ["--repository=graphite", "--graphite.host=a"]
         ([], {"STATSPOUT_INTERVAL": "abc"}, "STATSPOUT_INTERVAL: 'abc' is wrong: a number is right"),
         ([], {"STATSPOUT_ONCE": "maybe"}, "STATSPOUT_ONCE: 'maybe' is wrong: true or false is right"),
         (["--repository=rst"], {}, "there is no repository 'rst': did you mean rest?"),
-        (["--repository=zzz"], {}, "there is no repository 'zzz': there are prometheus, rest, stdout"),
-        (["--repository=,"], {}, "--repository: it is empty: one of prometheus, rest, stdout is right"),
+        (["--repository=zzz"], {}, "there is no repository 'zzz': there are "),
+        (["--repository=,"], {}, f"--repository: it is empty: one of {', '.join(SHIPPED)} is right"),
         (["--repository=rest,rest"], {}, "--repository: rest is named twice: once is right"),
         (["--plugin=x"], {}, "--plugin x: file.py:Class is right"),
         (["--plugin=/nowhere/x.py:X"], {}, "there is no file /nowhere/x.py"),

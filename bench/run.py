@@ -129,8 +129,9 @@ def main() -> None:
         f"{given.containers} simulated containers every {given.interval:g} s, one-shot statistics over a unix socket"
     )
     table(title, rows, "statspout, stdout text")
-    print()
-    subprocess.run([sys.executable, str(HERE / "exposition.py")], check=True)
+    for script in ("exposition.py", "delivery.py", "lines.py"):
+        print(flush=True)
+        subprocess.run([sys.executable, str(HERE / script)], check=True)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ import inspect
 import re
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 
 from statspout.catalogue import ENTRIES
-from statspout.instances import shown
+from statspout.instances import EVERY, shown
 from statspout.options import Setting, is_list, settings_of, type_name
 from statspout.registry import load
 from statspout.repositories.prometheus_schemas import SCHEMAS
@@ -33,12 +34,27 @@ def settings_table() -> str:
     return "\n".join([*rows, *map(_setting_row, settings)])
 
 
-def _setting_row(setting: Setting) -> str:
-    default = f"`{setting.shown()}`" if setting.shown() else ""
+def options_table(name: str) -> str:
+    """The settings of one repository, or of every one."""
+    return "\n".join(["| flag | default | |", "|---|---|---|", *map(_option_row, shown(load())[name])])
+
+
+def _option_row(setting: Setting) -> str:
+    default = f"`{setting.shown()}`" if setting.shown() else "required" if setting.required else ""
+    return f"| `{setting.flag}` | {default} | {_told(setting)} |"
+
+
+def _told(setting: Setting) -> str:
     kind = type_name(setting.type)
     choices = f" {kind}." if kind.startswith("`") else " A list." if is_list(setting.type) else ""
+    secret = f" A secret: the variable is `{setting.env}`." if setting.secret else ""
+    return f"{setting.help}{choices}{secret}"
+
+
+def _setting_row(setting: Setting) -> str:
+    default = f"`{setting.shown()}`" if setting.shown() else ""
     key = "" if setting.name == "config" else f"`{setting.name}`"
-    return f"| `{setting.flag}` | `{setting.env}` | {key} | {default} | {setting.help}{choices} |"
+    return f"| `{setting.flag}` | `{setting.env}` | {key} | {default} | {_told(setting)} |"
 
 
 def example(name: str) -> str:
@@ -83,6 +99,10 @@ PARTS = {
         "embed": lambda: example("embed.py"),
     },
     "docs/metrics.md": {"metrics": metrics_table},
+    "docs/repositories.md": {
+        "every": lambda: options_table(EVERY),
+        **{name: partial(options_table, name) for name in sorted(load().classes)},
+    },
     "docs/prometheus.md": {
         "cadvisor": lambda: schema_table("cadvisor"),
         "legacy": lambda: schema_table("legacy"),

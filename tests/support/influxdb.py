@@ -87,6 +87,13 @@ class _Server:
             self._process.wait()
             self._process = None
 
+    def end(self) -> None:
+        """End it in good order."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(_START)
+            self._process = None
+
     def close(self) -> None:
         """End it for good."""
         self.stop()

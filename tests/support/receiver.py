@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import socket
 import ssl
 import threading
 import time
@@ -44,7 +46,7 @@ class Reply:
 
 
 class Receiver(ThreadingHTTPServer):
-    """Listens on a free port of this machine; each of ``replies`` is said once, then always 204.
+    """Listens on a port of this machine, a free one unless told; each of ``replies`` is said once, then always 204.
 
     With an ``authority`` it speaks TLS with that one's certificate. Connections on which nothing comes for ``idle``
     seconds are closed. A batch for which ``refuse`` is true is answered with 400.
@@ -53,7 +55,7 @@ class Receiver(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, *replies: Reply, authority: Authority | None = None, idle: float = 30.0) -> None:
+    def __init__(self, *replies: Reply, authority: Authority | None = None, idle: float = 30.0, port: int = 0) -> None:
         self.replies = deque(replies)
         self.posted: list[Posted] = []
         """Every request, whatever the answer was."""
@@ -61,8 +63,9 @@ class Receiver(ThreadingHTTPServer):
         self.refuse: Callable[[Any], bool] = lambda _: False
         self.connections = 0
         self.closed = 0
+        self.open: set[socket.socket] = set()
         self.idle = idle
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", port), _Handler)
         self.scheme = "http" if authority is None else "https"
         if authority is not None:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -74,8 +77,20 @@ class Receiver(ThreadingHTTPServer):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it, and cut every connection; what it stored stays known."""
         self.shutdown()
         self.server_close()
+        for connection in list(self.open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.server_address[1])
 
     @property
     def address(self) -> str:
@@ -118,6 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         self.server.connections += 1
         self.number = self.server.connections
+        self.server.open.add(self.request)
         super().setup()
         self.connection.settimeout(self.server.idle)
 
@@ -126,6 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
             super().handle()
         finally:
             self.connection.close()
+            self.server.open.discard(self.request)
             self.server.closed += 1
 
     def do_POST(self) -> None:

@@ -42,10 +42,14 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
 def test_every_flag_in_the_text_exists(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plugins = [f"--plugin={ROOT / 'examples'}/{name}" for name in ("graphite.py:Graphite", "custom_main.py:Shout")]
     main(["--help", *plugins])
-    known = set(re.findall(r"--[a-z.-]+[a-z]", capsys.readouterr().out))
+    known = set(re.findall(r"--[a-zA-Z.-]+[a-z]", capsys.readouterr().out))
+    every = [flag.removeprefix("--NAME.") for flag in known if flag.startswith("--NAME.")]
+    known |= {f"--{name}.{setting}" for name in load().classes for setting in every}
     # Flags of other programs, and of a secret that the README imagines.
     known |= {"--group-add", "--user", "--build-arg", "--network", "--strict", "--check", "--mode", "--plugin"}
     known |= {"--graphite.token-file"}
+    # Those of two instances that the page on repositories has.
+    known |= {"--influxdb.near.url", "--influxdb.far.url"}
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", page.read_text()))
     assert used <= known
 
@@ -56,7 +60,12 @@ def test_every_variable_in_the_text_exists(page: Path) -> None:
     groups = shown(load(plugins)).values()
     known = {s.env for s in [*settings_of(Settings), *chain.from_iterable(groups)]}
     # Those of the secret that the pages imagine, and of the rule by which they are made.
-    known |= {"STATSPOUT_GRAPHITE_TOKEN", "STATSPOUT_GRAPHITE_TOKEN_FILE", "STATSPOUT_A_B"}
+    known |= {
+        "STATSPOUT_INFLUXDB_FAR_URL",
+        "STATSPOUT_GRAPHITE_TOKEN",
+        "STATSPOUT_GRAPHITE_TOKEN_FILE",
+        "STATSPOUT_A_B",
+    }
     assert set(re.findall(r"\bSTATSPOUT_[A-Z_]+\b", page.read_text())) <= known
 
 

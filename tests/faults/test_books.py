@@ -1,0 +1,40 @@
+"""Every sample that the engine gave is in every destination, whatever died meanwhile."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from support.books import KINDS, Account, books
+
+CONTAINERS = 50
+
+
+@pytest.fixture(scope="module")
+def accounts() -> dict[str, Account]:
+    """50 containers at 1 s; every destination is away for 30 s, and in the middle of that the daemon is killed."""
+    with books(list(KINDS), CONTAINERS, interval=1) as kept:
+        time.sleep(6)
+        kept.outage()
+        time.sleep(15)
+        kept.kill()
+        time.sleep(15)
+        kept.recovery()
+        time.sleep(6)
+        kept.drained(timeout=30)
+        return {account.name: account for account in kept.accounts()}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_books_balance(accounts: dict[str, Account], name: str) -> None:
+    account = accounts[name]
+    assert len(account.given) > 35 * CONTAINERS, "too little happened"
+    assert (account.missing, account.strange) == (set(), set())
+    assert len(account.given - set(account.stored)) <= 2 * CONTAINERS, "at most the last second before the kill"
+    assert account.counters["restored_total"] > 10 * CONTAINERS, "the spool had nothing to do"
+    assert not [name for name, count in account.counters.items() if name.startswith("dropped") and count]
+
+
+@pytest.mark.parametrize("name", ["influxdb:one", "mongodb"])
+def test_nothing_is_stored_twice(accounts: dict[str, Account], name: str) -> None:
+    assert accounts[name].twice == 0

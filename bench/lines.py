@@ -4,8 +4,8 @@
 
     python bench/lines.py [CONTAINERS]
 
-Floats have as many digits as measured ones. The middle columns are with one run of the encoder for each container, so
-with what it remembers of them; the last is what `gzip` adds.
+Floats have as many digits as measured ones. Ours is with what the encoder remembers of a container after its first
+sample; the last columns are what gzip adds, at our level and at the one that influxdb-client has.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import random
 import resource
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 from influxdb_client import Point, WritePrecision
 
 from statspout import ContainerSample
-from statspout.catalogue import ENTRIES
 from statspout.repositories.influxdb_lines import SCHEMAS
 from statspout.testing import samples
 
@@ -45,30 +45,32 @@ def measured(count: int) -> list[ContainerSample]:
     ]
 
 
-def point(sample: ContainerSample) -> str:
-    """The point of our own schema, as influxdb-client's documentation shows it."""
-    container = sample.container
-    made = Point("container").tag("host", sample.host).tag("container", container.name).tag("id", container.short_id)
-    made.tag("image", container.image)
-    made.tag("compose_project", container.compose_project).tag("compose_service", container.compose_service)
-    for entry in ENTRIES:
-        made.field(entry.field, getattr(sample, entry.field))
-    made.field("state", sample.state).field("health", sample.health).field("seen", 1)
-    return made.time(sample.time_ns, WritePrecision.NS).to_line_protocol()
+Parsed = tuple[str, dict[str, str], dict[str, Any], int]
 
 
-def point_of_four(sample: ContainerSample) -> list[str]:
-    """The four points of the Go program."""
-    values = {"cpu_usage": sample.cpu_percent, "mem_usage": sample.mem_percent}
-    values |= {"tx_bytes": sample.tx_bytes, "rx_bytes": sample.rx_bytes}
-    return [
-        Point(name)
-        .tag("container", sample.container.name)
-        .field("value", value)
-        .time(sample.time_ns, WritePrecision.NS)
-        .to_line_protocol()
-        for name, value in values.items()
-    ]
+def parsed(line: str) -> Parsed:
+    """Measurement, tags, fields and time of a line without escapes in it."""
+    series, fields, time = line.split(" ")
+    name, *tags = series.split(",")
+    pairs = (field.split("=") for field in fields.split(","))
+    return name, dict(tag.split("=") for tag in tags), {name: _value(value) for name, value in pairs}, int(time)
+
+
+def _value(text: str) -> Any:
+    if text.startswith('"'):
+        return text.strip('"')
+    return int(text[:-1]) if text.endswith("i") else float(text)
+
+
+def point(one: Parsed) -> str:
+    """The same by influxdb-client's Point, which is given everything but the work of a schema."""
+    name, tags, fields, time = one
+    made = Point(name).time(time, WritePrecision.NS)
+    for tag, value in tags.items():
+        made.tag(tag, value)
+    for field, value in fields.items():
+        made.field(field, value)
+    return made.to_line_protocol()
 
 
 def cpu_seconds() -> float:
@@ -89,36 +91,17 @@ def per_sample(current: Sequence[ContainerSample], work: Callable[[], object], r
 def main() -> None:
     current = measured(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
     print(f"{len(current)} containers; CPU µs a sample, the best round")
-    print(f"{'':24}{'points':>8}{'bytes':>8}{'encode':>10}{'+ gzip':>10}")
+    print(f"{'schema':10}{'points':>8}{'bytes':>8}{'ours':>8}{'Point':>8}{'ratio':>8}{'gzip 1':>8}{'gzip 9':>8}")
     for name, make in SCHEMAS.items():
-        encode = make().lines
-        body = b"\n".join([encode(sample) for sample in current])
-        spent = per_sample(current, lambda encode=encode: b"\n".join([encode(sample) for sample in current]))
-        packed = per_sample(current, lambda body=body: gzip.compress(body, 1, mtime=0), 5)
-        points, size = (body.count(b"\n") + 1) / len(current), len(body) / len(current)
-        print(f"{name:24}{points:8.1f}{size:8.0f}{spent:10.2f}{packed:10.2f}")
-    ours, theirs = SCHEMAS["own"]().lines, [point(sample) for sample in current]
-    assert [_fields(line) for line in theirs] == [_fields(ours(sample).decode()) for sample in current]
-    body = "\n".join(theirs).encode()
-    for name, points, work in (
-        ("Point, as own", 1.0, lambda: "\n".join([point(sample) for sample in current])),
-        ("Point, as legacy", 4.0, lambda: "\n".join([line for sample in current for line in point_of_four(sample)])),
-    ):
-        packed = per_sample(current, lambda: gzip.compress(body), 5) if points == 1 else float("nan")
-        print(
-            f"{name:24}{points:8.1f}{len(body) / len(current):8.0f}{per_sample(current, work, 3):10.2f}{packed:10.2f}"
-        )
-
-
-def _fields(line: str) -> set[str]:
-    """What the line says, whatever the order; a float may have several spellings."""
-    start, fields, time = line.rsplit(" ", 2)
-    return {start, time} | {_spelled(*field.split("=", 1)) for field in fields.split(",")}
-
-
-def _spelled(name: str, value: str) -> str:
-    number = value.replace(".", "").replace("e", "").replace("-", "").replace("+", "").isdigit()
-    return f"{name}={float(value) if number else value}"
+        lines = make().lines
+        body = b"\n".join(map(lines, current))
+        points = [parsed(line) for line in body.decode().split("\n")]
+        assert [parsed(line) for line in map(point, points)] == points
+        ours = per_sample(current, lambda lines=lines: b"\n".join(map(lines, current)))
+        theirs = per_sample(current, lambda points=points: "\n".join(map(point, points)).encode(), 5)
+        packed = [per_sample(current, lambda body=body, n=n: gzip.compress(body, n, mtime=0), 5) for n in (1, 9)]
+        counts = f"{len(points) / len(current):8.1f}{len(body) / len(current):8.0f}"
+        print(f"{name:10}{counts}{ours:8.2f}{theirs:8.1f}{theirs / ours:8.1f}{packed[0]:8.2f}{packed[1]:8.2f}")
 
 
 if __name__ == "__main__":

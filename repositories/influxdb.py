@@ -142,6 +142,7 @@ class InfluxDB(Repository):
         # The very default, not an equal text, is there when nothing was given.
         if self.url is not _URL and parsed_url(self.url, "influxdb.url") != address:
             raise ConfigError("--influxdb.url and --influxdb.address: they are one setting with two values: give one")
+        self.url = self.address
         return address
 
     def _problems(self, address: Address) -> Iterator[str]:

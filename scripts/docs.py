@@ -13,6 +13,8 @@ from statspout.catalogue import ENTRIES
 from statspout.instances import EVERY, shown
 from statspout.options import Setting, is_list, settings_of, type_name
 from statspout.registry import load
+from statspout.repositories.influxdb_lines.own import TEXTS, is_integer
+from statspout.repositories.influxdb_lines.telegraf import HEALTH, TABLES
 from statspout.repositories.prometheus_schemas import SCHEMAS
 from statspout.settings import Settings
 
@@ -79,6 +81,30 @@ def schema_table(name: str) -> str:
     return "\n".join(rows)
 
 
+def influxdb_own_table() -> str:
+    """Every field of the point of a sample, and its type."""
+    rows = ["| field | type | unit | |", "|---|---|---|---|"]
+    types = {entry.field: "integer" if is_integer(entry) else "float" for entry in ENTRIES}
+    rows += [f"| `{e.field}` | {types[e.field]} | {e.unit} | {e.help} |" for e in ENTRIES]
+    meanings = (
+        "The container's state.",
+        "The result of its health check.",
+        "The container whose network this one joined.",
+    )
+    rows += [f"| `{name}` | string | | {meaning} |" for name, meaning in zip(TEXTS, meanings, strict=True)]
+    return "\n".join([*rows, "| `seen` | integer | | Always 1: the container was sampled. |"])
+
+
+def influxdb_telegraf_table() -> str:
+    """Every field that Telegraf has and a sample can fill."""
+    rows = ["| measurement | field | type | from |", "|---|---|---|---|"]
+    for table in TABLES:
+        where = f"`{table.measurement}`" + (f", `{'='.join(table.tag)}`" if table.tag else "")
+        rows += [f"| {where} | `{field.name}` | integer | {field.source} |" for field in table.integers]
+        rows += [f"| {where} | `{field.name}` | float | {field.source} |" for field in table.floats]
+    return "\n".join([*rows, f"| `{HEALTH}` | `health_status` | string | `health` |"])
+
+
 def dashboards_table() -> str:
     """What each panel of a published dashboard for cAdvisor finds."""
     rows = ["| dashboard | panel | query | data |", "|---|---|---|---|"]
@@ -98,6 +124,7 @@ PARTS = {
         "custom_main": lambda: example("custom_main.py"),
         "embed": lambda: example("embed.py"),
     },
+    "docs/influxdb.md": {"own": influxdb_own_table, "telegraf": influxdb_telegraf_table},
     "docs/metrics.md": {"metrics": metrics_table},
     "docs/repositories.md": {
         "every": lambda: options_table(EVERY),

@@ -63,16 +63,19 @@ class Api(ABC):
         url = f"{self.target.url}{path}" + (f"?{urlencode(query)}" if query else "")
         return self.safely(lambda: self._ask(method, url, body, {**self._authorization(), **(headers or {})}))
 
-    def safely(self, work: Callable[[], T]) -> T:
-        """What ``work`` returns; what the client raises becomes one line."""
+    def failures(self) -> tuple[type[Exception], ...]:
+        """What the client raises when something goes wrong on the way."""
         from http.client import HTTPException
 
-        from influxdb_client.client.exceptions import InfluxDBError
         from urllib3.exceptions import HTTPError
 
+        return HTTPError, HTTPException, OSError, ValueError
+
+    def safely(self, work: Callable[[], T]) -> T:
+        """What ``work`` returns; what the client raises becomes one line."""
         try:
             return work()
-        except (HTTPError, HTTPException, InfluxDBError, OSError, ValueError) as error:
+        except self.failures() as error:
             raise RepositoryError(f"{self.target.url}: {told(error, self.target.timeout)}") from error
 
     def packed(self, body: bytes) -> bytes:

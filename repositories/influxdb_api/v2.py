@@ -52,6 +52,12 @@ class V2(Api):
             return ": --influxdb.token-file is not set"
         return ""
 
+    def failures(self) -> tuple[type[Exception], ...]:
+        """Those of the client, too, which 1.x's API has no need to load."""
+        from influxdb_client.client.exceptions import InfluxDBError
+
+        return (*super().failures(), InfluxDBError)
+
     def close(self) -> None:
         """Close all connections."""
         self._client.close()

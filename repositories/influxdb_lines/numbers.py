@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -35,8 +35,19 @@ def attributes(*names: str) -> Values:
     return get if len(names) > 1 else lambda record: (get(record),)
 
 
+def followed(read: Values, derived: Iterable[Callable[[Any], Any]]) -> Values:
+    """What ``read`` gives, and behind it what each of ``derived`` makes of the record."""
+    match tuple(derived):
+        case ():
+            return read
+        case (only,):
+            return lambda record: (*read(record), only(record))
+        case every:
+            return lambda record: (*read(record), *[derive(record) for derive in every])
+
+
 class Fields:
-    """Writes numbers as ``name=1.5,other=2i``: the type is the field's, not the value's.
+    """Writes numbers as ``,name=1.5,other=2i``: the type is the field's, not the value's.
 
     ``floats_of`` and ``integers_of`` give the values, in the order of their names. What is None is left out, as is an
     integer that does not fit and a float that is no number. TypeError for what is no number at all.
@@ -65,4 +76,4 @@ class Fields:
         if sum(filter(None, integers)) > LARGEST:
             integers = tuple(value if value is not None and value <= LARGEST else None for value in integers)
         written = _encode(self._object(*floats, 0, *integers)).translate(_SIGNS, _JSON_ONLY) + b"i"
-        return written.replace(_BETWEEN_WRITTEN, b"", 1)[1:]
+        return written.replace(_BETWEEN_WRITTEN, b"", 1)

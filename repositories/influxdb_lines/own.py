@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from statspout import Container, ContainerSample
 from statspout.catalogue import ENTRIES, Entry
-from statspout.repositories.influxdb_lines.numbers import Fields, Values, attributes
+from statspout.repositories.influxdb_lines.numbers import Fields, attributes, followed
 from statspout.repositories.influxdb_lines.schema import SEEN, Kept, Schema
 from statspout.repositories.influxdb_lines.text import series, string
 
@@ -30,10 +30,9 @@ INTERFACE = tuple(entry.field for entry in ENTRIES if entry.networked)
 
 
 class _Made(NamedTuple):
-    """The beginnings of a container's points, and the fields of the first one that are no numbers."""
+    """The beginning of a container's point, up to the fields that are no numbers, and what its others are made of."""
 
-    point: bytes
-    texts: bytes
+    start: bytes
     tags: Mapping[str, str]
     interfaces: dict[str, bytes]
 
@@ -58,7 +57,7 @@ class Own(Schema):
         made = self._made.of(sample)
         shared = sample.network_shared_with is not None
         fields = (self._unshared if shared else self._fields)(sample)
-        line = b"%b %b%b%b %d" % (made.point, fields, b"," if fields else b"", made.texts, sample.time_ns)
+        line = b"%b%b %d" % (made.start, fields, sample.time_ns)
         if shared or sample.networks is None or len(sample.networks) < 2:
             return line
         return b"\n".join([line, *self._interfaces(sample, made)])
@@ -80,14 +79,14 @@ class Own(Schema):
         tags = {**dict(zip(TAGS, own, strict=True)), **self._labels.of(container)}
         texts = {name: getattr(sample, name) for name in TEXTS if self.texts}
         written = [f"{name}={string(text)}".encode() for name, text in texts.items() if text]
-        return _Made(series(POINT, tags), b",".join([*written, SEEN]), tags, {})
+        return _Made(b"%b %b" % (series(POINT, tags), b",".join([SEEN, *written])), tags, {})
 
     def _interfaces(self, sample: ContainerSample, made: _Made) -> Iterable[bytes]:
         for name, interface in (sample.networks or {}).items():
             if name not in made.interfaces:
                 made.interfaces[name] = series(NETWORK, {**made.tags, "interface": name})
             if fields := self._interface(interface):
-                yield b"%b %b %d" % (made.interfaces[name], fields, sample.time_ns)
+                yield b"%b %b %d" % (made.interfaces[name], fields[1:], sample.time_ns)
 
 
 def _fields(entries: Iterable[Entry]) -> Fields:
@@ -95,10 +94,6 @@ def _fields(entries: Iterable[Entry]) -> Fields:
     integers = [entry.field for entry in entries if is_integer(entry)]
     floats = [entry.field for entry in entries if entry.derive is None and not is_integer(entry)]
     derived = {entry.field: entry.derive for entry in entries if entry.derive is not None}
-    return Fields([*floats, *derived], integers, _with(attributes(*floats), derived.values()), attributes(*integers))
-
-
-def _with(read: Values, derived: Iterable[Callable[[Any], Any]]) -> Values:
-    """The values that are read and those that follow: to ask a sample for these costs a look-up that fails first."""
-    derive = tuple(derived)
-    return lambda sample: (*read(sample), *[of(sample) for of in derive])
+    # To ask the sample for a derived one costs it a look-up that fails first.
+    floats_of = followed(attributes(*floats), derived.values())
+    return Fields([*floats, *derived], integers, floats_of, attributes(*integers))

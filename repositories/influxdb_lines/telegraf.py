@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from statspout import Container, ContainerSample
-from statspout.repositories.influxdb_lines.numbers import Fields, Values, attributes
+from statspout.repositories.influxdb_lines.numbers import Fields, Values, attributes, followed
 from statspout.repositories.influxdb_lines.schema import SEEN, Kept, Schema
 from statspout.repositories.influxdb_lines.text import series, string
 
@@ -146,7 +146,7 @@ class Telegraf(Schema):
                 continue
             fields = write(sample)
             if fields or table.measurement == STATUS:
-                all_fields = b",".join(filter(None, (fields, made.id))) or SEEN
+                all_fields = (made.id + fields).removeprefix(b",") or SEEN
                 found.append(b"%b %b %d" % (made.series[table.measurement], all_fields, sample.time_ns))
         if sample.health and self.texts:
             health = f"health_status={string(sample.health)}".encode()
@@ -197,5 +197,4 @@ def _ordered(fields: Iterable[Field]) -> list[Field]:
 
 def _values(fields: Iterable[Field]) -> Values:
     read = attributes(*[field.source.strip("`") for field in fields if field.get is None])
-    made = tuple(field.get for field in fields if field.get is not None)
-    return (lambda sample: (*read(sample), *[get(sample) for get in made])) if made else read
+    return followed(read, [field.get for field in fields if field.get is not None])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,7 @@ def test_a_wrong_setting_is_one_line_that_names_it(settings: dict[str, Any], nam
 def test_the_address_of_the_go_program_is_the_url() -> None:
     assert InfluxDB()._target.url == "http://localhost:8086"
     assert InfluxDB(address="http://db:8086")._target.url == "http://db:8086"
+    assert "localhost" not in repr(InfluxDB(address="http://db:8086"))
     assert InfluxDB(address="http://db:8086/", url="http://db:8086")._target.url == "http://db:8086"
     with pytest.raises(ConfigError):
         InfluxDB(address="http://db:8086", url="".join(["http://localhost:", "8086"]))
@@ -97,8 +100,22 @@ def test_names_in_influxql_are_quoted() -> None:
     assert quoted('a"b\\c\nd') == r'"a\"b\\c\nd"'
 
 
-def test_the_client_is_not_loaded_before_it_is_needed() -> None:
-    assert InfluxDB.needs == ("influxdb_client", "urllib3")
+LOADED = """
+import sys
+from statspout.repositories.influxdb import InfluxDB
+before = {"urllib3", "influxdb_client"} & set(sys.modules)
+repository = InfluxDB(url=sys.argv[1])
+repository.open()
+from statspout.testing import sample
+repository.push([sample()])
+print(sorted(before), sorted({"urllib3", "influxdb_client"} & set(sys.modules)))
+"""
+
+
+def test_a_client_is_loaded_when_it_is_used_and_the_large_one_only_for_version_2() -> None:
+    with FakeInflux() as fake:
+        done = subprocess.run([sys.executable, "-c", LOADED, fake.url], capture_output=True, text=True, check=False)
+    assert done.stdout == "[] ['urllib3']\n", done.stderr
 
 
 @pytest.mark.parametrize("gzip", [True, False])

@@ -173,12 +173,12 @@ def test_it_does_not_matter_which_of_the_numbers_are_known(kind: str) -> None:
 def test_own_is_one_line_with_everything() -> None:
     expected = (
         "container,compose_project=shop,compose_service=web,container=web,host=node-1,id=4b5e57f6eb2f,image=nginx:1.27 "
-        "cpu_percent=20.0,cpu_seconds_total=12.5,throttled_seconds_total=0.25,mem_percent=9.765625,"
-        "uptime_seconds=3600.0,online_cpus=4i,cpu_periods_total=40i,throttled_periods_total=3i,mem_usage=104857600i,"
-        "mem_usage_raw=125829120i,mem_cache=20971520i,mem_rss=83886080i,mem_limit=1073741824i,rx_bytes=1010i,"
-        "rx_packets=10i,rx_errors=1i,rx_dropped=0i,tx_bytes=2020i,tx_packets=20i,tx_errors=0i,tx_dropped=2i,"
-        "blkio_read_bytes=4096i,blkio_write_bytes=8192i,blkio_read_ops=1i,blkio_write_ops=2i,pids=7i,pids_limit=512i,"
-        f'restarts=0i,state="running",health="healthy",seen=1i {TIME}'
+        'seen=1i,state="running",health="healthy",cpu_percent=20.0,cpu_seconds_total=12.5,throttled_seconds_total=0.25,'
+        "mem_percent=9.765625,uptime_seconds=3600.0,online_cpus=4i,cpu_periods_total=40i,throttled_periods_total=3i,"
+        "mem_usage=104857600i,mem_usage_raw=125829120i,mem_cache=20971520i,mem_rss=83886080i,mem_limit=1073741824i,"
+        "rx_bytes=1010i,rx_packets=10i,rx_errors=1i,rx_dropped=0i,tx_bytes=2020i,tx_packets=20i,tx_errors=0i,"
+        "tx_dropped=2i,blkio_read_bytes=4096i,blkio_write_bytes=8192i,blkio_read_ops=1i,blkio_write_ops=2i,pids=7i,"
+        f"pids_limit=512i,restarts=0i {TIME}"
     )
     assert lines(sample()) == [expected]
 
@@ -216,16 +216,16 @@ def test_legacy_is_what_the_go_program_wrote() -> None:
 
 
 TELEGRAF = """
-docker_container_cpu,{tags},cpu=cpu-total,{host} usage_percent=20.0,throttling_periods=40i,\
-throttling_throttled_periods=3i,usage_total=12500000000i,throttling_throttled_time=250000000i,{id} {time}
-docker_container_mem,{tags},{host} usage_percent=9.765625,usage=104857600i,limit=1073741824i,total_cache=20971520i,\
-total_rss=83886080i,{id} {time}
-docker_container_net,{tags},{host},network=total rx_bytes=1010i,rx_packets=10i,rx_errors=1i,rx_dropped=0i,\
-tx_bytes=2020i,tx_packets=20i,tx_errors=0i,tx_dropped=2i,{id} {time}
-docker_container_blkio,{tags},device=total,{host} io_service_bytes_recursive_read=4096i,\
-io_service_bytes_recursive_write=8192i,io_serviced_recursive_read=1i,io_serviced_recursive_write=2i,{id} {time}
-docker_container_status,{tags},{host} restart_count=0i,started_at=1487070001123456789i,\
-uptime_ns=3600000000000i,{id} {time}
+docker_container_cpu,{tags},cpu=cpu-total,{host} {id},usage_percent=20.0,throttling_periods=40i,\
+throttling_throttled_periods=3i,usage_total=12500000000i,throttling_throttled_time=250000000i {time}
+docker_container_mem,{tags},{host} {id},usage_percent=9.765625,usage=104857600i,limit=1073741824i,\
+total_cache=20971520i,total_rss=83886080i {time}
+docker_container_net,{tags},{host},network=total {id},rx_bytes=1010i,rx_packets=10i,rx_errors=1i,rx_dropped=0i,\
+tx_bytes=2020i,tx_packets=20i,tx_errors=0i,tx_dropped=2i {time}
+docker_container_blkio,{tags},device=total,{host} {id},io_service_bytes_recursive_read=4096i,\
+io_service_bytes_recursive_write=8192i,io_serviced_recursive_read=1i,io_serviced_recursive_write=2i {time}
+docker_container_status,{tags},{host} {id},restart_count=0i,started_at=1487070001123456789i,\
+uptime_ns=3600000000000i {time}
 docker_container_health,{tags},{host} health_status="healthy" {time}
 """
 

@@ -69,6 +69,11 @@ def test_a_series_own_labels_keep_their_names() -> None:
     assert tags == {"id_2": "x", "host_3": "y"}
 
 
+def test_names_stay_as_they_are_for_who_can_write_any() -> None:
+    tags = LabelTags(["*"], taken={"id"}, verbatim=True).of(container(**{"a.b": "1", "größe": "2", "id": "3"}))
+    assert tags == {"a.b": "1", "größe": "2", "id_2": "3"}
+
+
 def test_the_rest_is_everything_else_and_takes_no_name_of_the_allowed() -> None:
     tags = LabelTags(["a_b"], prefix="label_")
     one = container(**{"a_b": "allowed", "a.b": "other", "z": ""})

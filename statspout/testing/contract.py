@@ -28,6 +28,9 @@ from statspout.testing.samples import sample, samples
 AWKWARD = ("é-Ж-漢字-🐳", "say \"hi\" 'there'", "two\nlines\r\n", "tab\tnul\0bell\a", "back\\slash", "a=b,c{d}", " ")
 """Texts that a container's name, image or labels may hold."""
 
+_PATIENCE = 5.0
+"""Seconds for threads to end after a close."""
+
 _SECRET = "a-secret-that-nobody-may-read"  # noqa: S105 - what must not show up
 
 
@@ -319,7 +322,7 @@ def _held() -> int:
 
 def _eventually(look: Callable[[], bool], told: Callable[[], str]) -> None:
     """Some threads take a moment to end."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + _PATIENCE
     while not look():
         assert time.monotonic() < deadline, told()
         time.sleep(0.05)

@@ -70,7 +70,9 @@ def quick() -> Backoff:
     return Backoff(first=0.001, cap=0.01)
 
 
-def deliver(repository: Repository, work: Callable[[Delivery], Awaitable[Any] | None], **kw: Any) -> Delivery:
+def deliver(
+    repository: Repository, work: Callable[[Delivery], Awaitable[Any] | None], patience: float = 2.0, **kw: Any
+) -> Delivery:
     """Run a delivery around ``work``, drain it, and hold its books to their promise."""
 
     repository.handling = Handling(**kw)
@@ -81,7 +83,7 @@ def deliver(repository: Repository, work: Callable[[Delivery], Awaitable[Any] | 
         waiting = work(delivery)
         if waiting is not None:
             await waiting
-        await delivery.stop(2.0)
+        await delivery.stop(patience)
         return delivery
 
     delivery = asyncio.run(main())
@@ -171,7 +173,7 @@ def test_a_coroutine_in_disguise_runs_and_a_generator_is_an_error() -> None:
     disguised = Disguised()
     deliver(disguised, put(3))
     assert len(disguised.stored) == 3
-    books = deliver(Generator(), put(3)).books
+    books = deliver(Generator(), put(3), patience=0.1).books
     assert (books.delivered, books.dropped) == (0, {"shutdown": 3})
 
 

@@ -53,8 +53,9 @@ def measured(host: str) -> ContainerSample:
     """A sample whose numbers are as long as real ones."""
     chance = random.Random(3)
     return sample(
-        host=host, time_ns=1_700_000_000_123_456_789, cpu_percent=chance.random() * 100, cpu_seconds_total=chance.random() * 1e6,
-        mem_percent=chance.random() * 100, mem_usage=chance.randrange(2**40), rx_bytes=chance.randrange(2**50),
+        host=host, time_ns=1_700_000_000_123_456_789, cpu_percent=chance.random() * 100,
+        cpu_seconds_total=chance.random() * 1e6, mem_percent=chance.random() * 100, mem_usage=chance.randrange(2**40),
+        rx_bytes=chance.randrange(2**50),
     )  # fmt: skip
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -51,11 +50,12 @@ def values(series: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
 
 
 def measured(host: str) -> ContainerSample:
-    """A sample of now whose numbers are as long as real ones."""
+    """A sample whose numbers are as long as real ones."""
     chance = random.Random(3)
     return sample(
-        host=host, time_ns=time.time_ns(), cpu_percent=chance.random() * 100, cpu_seconds_total=chance.random() * 1e6,
-        mem_percent=chance.random() * 100, mem_usage=chance.randrange(2**40), rx_bytes=chance.randrange(2**50),
+        host=host, time_ns=1_700_000_000_123_456_789, cpu_percent=chance.random() * 100,
+        cpu_seconds_total=chance.random() * 1e6, mem_percent=chance.random() * 100, mem_usage=chance.randrange(2**40),
+        rx_bytes=chance.randrange(2**50),
     )  # fmt: skip
 
 

@@ -191,17 +191,14 @@ class VictoriaMetrics(_Server):
         ]
 
     def series(self, selector: str = '{__name__!=""}') -> list[dict[str, Any]]:
-        """Every series: ``metric``, ``values``, ``timestamps`` (ms). Databases are a tag, buckets are nothing to it."""
+        """Every series: ``metric``, ``values``, ``timestamps`` (ms). Databases are a tag, buckets are nothing to it.
+
+        What is of this hour can be seen a moment later only.
+        """
         urllib.request.urlopen(f"{self.url}/internal/force_flush", timeout=30).close()
         match = urllib.parse.urlencode({"match[]": selector})
-        # What is of now can be seen a moment later.
-        deadline = time.monotonic() + 5
-        while True:
-            with urllib.request.urlopen(f"{self.url}/api/v1/export?{match}", timeout=30) as answer:
-                found = [json.loads(line) for line in answer]
-            if found or time.monotonic() > deadline:
-                return found
-            time.sleep(0.1)
+        with urllib.request.urlopen(f"{self.url}/api/v1/export?{match}", timeout=30) as answer:
+            return [json.loads(line) for line in answer]
 
 
 def free_port() -> int:

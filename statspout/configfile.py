@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from statspout.errors import ConfigError
+from statspout.logs import censored
 from statspout.options import Setting, bare, is_list, type_name
 from statspout.values import Given, secret_file, spellings, typed
 
@@ -125,7 +126,12 @@ def _entry(setting: Setting, given: Given) -> Iterator[str]:
         yield f'# A secret{known}: it can also stand here itself, as {key} = "...".'
         yield f'#{key}-file = "/run/secrets/{setting.name}"'
     elif setting.name in given.values:
-        yield f"{key} = {_given_as_toml(setting, given)}"
+        written = _given_as_toml(setting, given)
+        if censored(written) != written:
+            yield "# One is given, with a password in it; a file that nobody else can read may hold it: chmod 600."
+            yield f"#{key} = {censored(written)}"
+        else:
+            yield f"{key} = {written}"
     elif setting.required or setting.default is None:
         yield f"#{key} ="
     else:

@@ -116,6 +116,11 @@ class Daemon:
     # Its life
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         """True until it ends."""
         return self._process.poll() is None

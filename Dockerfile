@@ -30,7 +30,8 @@ LABEL org.opencontainers.image.title="statspout" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /usr/local/lib/statspout /usr/local/lib/statspout
 RUN echo 'statspout:x:10001:10001::/nonexistent:/usr/sbin/nologin' >> /etc/passwd \
- && echo 'statspout:x:10001:' >> /etc/group
+ && echo 'statspout:x:10001:' >> /etc/group \
+ && mkdir /var/lib/statspout && chown 10001:10001 /var/lib/statspout
 ENV PATH=/usr/local/lib/statspout/bin:$PATH \
     STATSPOUT_REST_ADDRESS=:8080 \
     STATSPOUT_PROMETHEUS_ADDRESS=:8080

@@ -18,7 +18,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import bson
 import msgspec
 
 from statspout import Choice, ContainerSample, Repository, Sample
@@ -28,7 +27,7 @@ from statspout.delivery.queue import Batch, Queue
 from statspout.delivery.spoolfile import Row, SpoolFile
 from statspout.handling import Selection
 from statspout.repositories.influxdb import InfluxDB
-from statspout.repositories.mongodb import MongoDB
+from statspout.repositories.mongodb_documents import encode_all, schema
 from statspout.shapes import rest_object, to_json
 from statspout.testing import samples
 
@@ -118,7 +117,7 @@ def spooled(folder: Path) -> Callable[[Sequence[ContainerSample]], object]:
 
 
 def stages(given: list[ContainerSample], folder: Path) -> dict[str, Callable[[], Any]]:
-    influx, mongo = InfluxDB(), MongoDB()
+    influx, mongo = InfluxDB(), schema("own")
     narrow = Selection(Choice(include=("web-*",), fields=("cpu_*", "mem_usage")), "bench")
     encoded = [encode(given[start : start + BATCH]) for start in range(0, len(given), BATCH)]
     return {
@@ -129,7 +128,7 @@ def stages(given: list[ContainerSample], folder: Path) -> dict[str, Callable[[],
             given, lambda batch: narrow.narrow([s for s in batch if narrow.takes(s)])
         ),
         "encode for influxdb": batches(given, influx._encoded),
-        "encode for mongodb": batches(given, lambda batch: [bson.encode(mongo.document(one)) for one in batch]),
+        "encode for mongodb": batches(given, lambda batch: encode_all(batch, mongo)),
         "encode for webhook": batches(given, lambda batch: to_json([rest_object(one) for one in batch])),
         "encode for the spool": batches(given, encode),
         "write to the spool": batches(given, spooled(folder)),

@@ -215,7 +215,8 @@ def _lost(route: Route) -> bool:
     """Whether the repository did not get what it was to get: not all of it, or, when it is closed, nothing."""
     books = route.books
     unwritten = isinstance(route, Delivery) and route.close_failed
-    return bool(unwritten or books.dropped["shutdown"] or (books.collected and not books.delivered))
+    left = books.dropped["shutdown"] or books.queued
+    return bool(unwritten or left or (books.collected and not books.delivered))
 
 
 def _tell_interval(repository: Repository, settings: Settings) -> None:

@@ -174,7 +174,7 @@ class Delivery:
             self._idle.set()
         if not await self._came():
             return
-        if not self._lanes.backlog:
+        if not (self._lanes.backlog or self._sizing.suspects):
             await self._fill()
         lane = await self._lanes.choose(self._sizing.next, stay=bool(self._sizing.suspects))
         if lane is None:
@@ -212,7 +212,7 @@ class Delivery:
 
     async def _fill(self) -> None:
         """Wait for a full batch, but not longer than the repository wants to."""
-        if self._flush and not self._ending.is_set() and self._queue.samples < self._most:
+        if self._flush and not self._ending.is_set() and self._queue.samples < self._sizing.next:
             self._full.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._flush):

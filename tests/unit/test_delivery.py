@@ -261,6 +261,22 @@ def test_retry_after_is_respected() -> None:
     deliver(repository, work)
 
 
+def test_a_bisection_does_not_wait_for_more_samples() -> None:
+    class Patient(Recorder):
+        name = "patientrecorder"
+        flush_interval = 0.3
+
+    async def work(delivery: Delivery) -> None:
+        put(64)(delivery)
+        async with asyncio.timeout(2):
+            while not delivery.books.dropped:  # noqa: ASYNC110 - it happens in a thread
+                await asyncio.sleep(0.01)
+
+    repository = Patient()
+    repository.poison = {samples(64)[40].time_ns}
+    assert deliver(repository, work).books.delivered == 63
+
+
 @pytest.mark.parametrize("poison", [{0}, {7}, {3, 4}, {0, 99}, set(range(10))])
 def test_poison_is_found_by_bisection_and_only_it_is_dropped(poison: set[int]) -> None:
     batch = samples(100)

@@ -278,9 +278,9 @@ class Spool:
 
     def _advance(self, row: int) -> None:
         """This row is not only on disk any more."""
-        last = 0
-        while last < row:
-            last = self._ranges.popleft()[1]
+        first, last = self._ranges.popleft()
+        while not first <= row <= last:
+            first, last = self._ranges.popleft()  # nothing is left of those before, which need not be in order
         if row < last:
             self._ranges.appendleft((row + 1, last))
 

@@ -13,6 +13,7 @@ import pytest
 from statspout import Handling, Repository, Sample, option
 from statspout.delivery.backoff import Backoff
 from statspout.delivery.delivery import Delivery
+from statspout.delivery.worker import Worker
 from statspout.testing import sample, samples
 
 STORED: list[Sample] = []
@@ -170,6 +171,25 @@ def test_an_open_has_a_deadline_too_and_a_constructor_that_fails_is_retried() ->
         await delivery.stop(1)
         assert Shy.count == 3
 
+    asyncio.run(main())
+
+
+def test_a_thread_that_cannot_be_started_is_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures, start = [RuntimeError("can't start new thread")], threading.Thread.start
+
+    def started_at_last(thread: threading.Thread) -> None:
+        if failures:
+            raise failures.pop()
+        start(thread)
+
+    async def main() -> None:
+        worker = Worker("late")
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            await worker.call(int)
+        assert await worker.call(int, deadline=5) == 0
+        worker.stop()
+
+    monkeypatch.setattr(threading.Thread, "start", started_at_last)
     asyncio.run(main())
 
 

@@ -144,17 +144,22 @@ def test_a_coroutine_is_cancelled_first(stubborn: bool, times: int) -> None:
 
 
 class Shy(Repository):
-    """Can be made once."""
+    """Cannot be made again at once."""
 
     name = "shy"
     push_timeout = 0.05
     flush_interval = 0.0
     count = 0
+    trouble: ClassVar[dict[int, BaseException]] = {
+        2: OSError("not again"),
+        3: SystemExit("nor now"),
+        4: asyncio.CancelledError(),
+    }
 
     def __post_init__(self) -> None:
         Shy.count += 1
-        if Shy.count == 2:
-            raise OSError("not again")
+        if error := Shy.trouble.get(Shy.count):
+            raise error
 
     def open(self) -> None:
         if Shy.count == 1:
@@ -169,7 +174,7 @@ def test_an_open_has_a_deadline_too_and_a_constructor_that_fails_is_retried() ->
         delivery = started(Shy())
         await until("delivered", delivery, 3)
         await delivery.stop(1)
-        assert Shy.count == 3
+        assert Shy.count == 5
 
     asyncio.run(main())
 

@@ -8,7 +8,7 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from statspout.delivery.backoff import Backoff
@@ -49,6 +49,7 @@ class Spool:
         self._thread = Worker(f"spool-{name}")
         self._books = Books()
         self._memory = Queue(0)
+        self._wake: Callable[[], None] = lambda: None
         self._unsaved: deque[Segment] = deque()
         self._changed: list[Segment] = []
         self._freed: list[int] = []
@@ -75,19 +76,21 @@ class Spool:
 
     # the delivery's side
 
-    def start(self, memory: Queue, books: Books) -> int:
-        """Begin to write what waits in ``memory``; how many samples an earlier run of the program has left."""
-        self._memory, self._books = memory, books
+    def start(self, memory: Queue, books: Books, wake: Callable[[], None]) -> None:
+        """Begin to write what waits in ``memory``.
+
+        What an earlier run of the program has left goes into ``books`` as restored, and ``wake`` is called for it: at
+        once, or when the file can be opened.
+        """
+        self._memory, self._books, self._wake = memory, books, wake
         try:
             self._found(*self._file.open())
         except Damaged as error:
             self._replace(error)
         except (sqlite3.Error, OSError) as error:
             self._failed("opened", error)
-        if self._on_disk:
-            log.info("%s: %s wait in the spool", self.name, counted(self._on_disk, "sample"))
+            self._wanted.set()
         self._task = asyncio.create_task(self._run(), name=f"spool {self.name}")
-        return self._on_disk
 
     async def load(self, most: int) -> bool:
         """Read back the oldest that is only on disk, about ``most`` samples; False when that fails."""
@@ -168,7 +171,7 @@ class Spool:
                 written = await self._write(ripe=_RIPE) and await self._expire()
             if not written:
                 await asyncio.sleep(self._backoff.failed())
-            if self._unsaved or self._freed or self._changed:
+            if self._unsaved or self._freed or self._changed or not self._is_open:
                 self._wanted.set()
 
     def _due(self) -> float:
@@ -303,6 +306,9 @@ class Spool:
         if rows is not None:
             self._ranges.appendleft(rows)
             self._on_disk += samples
+            self._books.restored += samples
+            log.info("%s: %s wait in the spool", self.name, counted(samples, "sample"))
+            self._wake()
 
     def _failed(self, what: str, error: Exception) -> None:
         self.failures += 1

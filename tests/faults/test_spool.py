@@ -402,6 +402,23 @@ def test_a_disk_that_is_full_at_the_start_is_no_reason_not_to_run(small_disk: Pa
     assert run(small_disk, work)[1].stored == samples(5)
 
 
+def test_what_waits_in_a_file_that_cannot_be_opened_yet_is_delivered_and_counted_once_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("statspout.delivery.spool.Backoff", lambda **_: Backoff(first=0.02, cap=0.02))
+    left_behind(tmp_path, samples(30))
+    other = sqlite3.connect(tmp_path / "store.spool", isolation_level=None)
+    other.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE;")
+
+    async def work(delivery: Delivery, store: Store) -> None:
+        store.up = True
+        assert delivery.books.restored == 0
+        other.close()
+        await until(lambda: len(store.stored) == 30)
+
+    assert run(tmp_path, work)[0].books.restored == 30
+
+
 def test_the_directory_is_one_programs(tmp_path: Path) -> None:
     first = SpoolDirectory(str(tmp_path / "a" / "b"), 2**30, DAY)
     with first:

@@ -203,8 +203,14 @@ class Spool:
             self._changed = changed + self._changed
             self._failed("written", error)
             return False
-        self._wrote(new, changed, [len(samples) for _, samples in written], ids)
+        counts = [len(samples) for _, samples in written]
+        self._wrote([*new[: len(ids)], *changed], counts[: len(ids)] + counts[len(new) :], ids)
         self._made_room(dropped)
+        if len(ids) < len(new):
+            self._unsaved.extendleft(reversed(new[len(ids) :]))
+            self._failed("written", OSError("it is as large as it may be"))
+            return False
+        self._works_again()
         return True
 
     def _ripe(self, latest: float) -> list[Segment]:
@@ -218,15 +224,18 @@ class Spool:
                 found.append(segment)
         return found
 
-    def _wrote(self, new: list[Segment], changed: list[Segment], counts: list[int], ids: list[int]) -> None:
-        for segment, id_ in zip(new, ids, strict=True):
+    def _wrote(self, segments: list[Segment], counts: list[int], ids: list[int]) -> None:
+        """So many samples of each segment are in its row; the first of them have new rows, ``ids``."""
+        for segment, id_ in zip(segments, ids, strict=False):
             segment.row = id_
-        for segment, count in zip((*new, *changed), counts, strict=True):
+        for segment, count in zip(segments, counts, strict=True):
             segment.saved = count
             if not segment.samples:
                 self.ended(segment)
             elif len(segment.samples) < count:
                 self.changed(segment)
+
+    def _works_again(self) -> None:
         if self._backoff.failures:
             log.info("%s: the spool works again", self.name)
             self._backoff.succeeded()

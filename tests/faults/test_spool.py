@@ -18,6 +18,7 @@ from statspout.delivery.backoff import Backoff
 from statspout.delivery.delivery import Delivery
 from statspout.delivery.encoding import decode
 from statspout.delivery.spooldir import SpoolDirectory
+from statspout.delivery.spoolfile import Row, SpoolFile
 from statspout.testing import sample, samples
 
 DAY = 86_400.0
@@ -249,6 +250,46 @@ def test_beyond_its_size_the_oldest_are_dropped_and_counted(tmp_path: Path, capl
     assert (len(store.stored), delivery.books.delivered) == (1000 - lost, 1000 - lost)
     assert set(times(store.stored)) >= set(times(samples(1000)[-100:]))
     assert "the spool is full: the oldest are dropped" in caplog.text
+
+
+def test_a_spool_smaller_than_memory_holds_what_fits_and_forgets_what_was_stored(tmp_path: Path) -> None:
+    def first_only(store: Store, batch: Sequence[Sample]) -> None:
+        if not store.up or store.stored:
+            raise OSError("down")
+        store.stored.extend(batch)
+
+    async def work(delivery: Delivery, store: Store) -> None:
+        store.push = partial(first_only, store)  # type: ignore[method-assign]
+        put(delivery, samples(400))
+        await until(lambda: delivery.spool and delivery.spool.failures)
+        assert 0 < len(on_disk(tmp_path)) < 200
+        store.up = True
+        await until(lambda: store.stored)
+        store.up = False
+
+    first, _ = run(tmp_path, work, most=50_000, batch_size=50)
+    second, after = run(tmp_path, drain)
+    assert times(after.stored) == times(samples(400))[50 : 50 + second.books.restored]
+    assert first.books.dropped == {"shutdown": 350 - second.books.restored}
+
+
+def test_what_does_not_fit_into_the_spool_costs_nothing_that_does(tmp_path: Path) -> None:
+    file = SpoolFile(tmp_path / "store.spool", 60_000)
+    file.open()
+    ids, _ = file.write([Row(0, 1, b"x" * 10_000), Row(0, 2, b"x" * 10_000)], [], [])
+    assert file.write([Row(0, 1, b"x" * 90_000)], [], [(ids[0], ids[1])]) == ([], [])
+    assert file.write([Row(0, 1, b"x" * 30_000), Row(0, 1, b"x" * 90_000)], [], [(ids[0], ids[1])]) == ([3], [(1, 1)])
+    assert [row.id for row in file.read((1, 9), 99)] == [2, 3]
+    file.close()
+
+
+def test_a_row_that_was_stored_in_part_and_has_to_go_is_counted_once(tmp_path: Path) -> None:
+    file = SpoolFile(tmp_path / "store.spool", 60_000)
+    file.open()
+    file.write([Row(0, 50, b"x" * 20_000)], [], [])
+    assert file.write([Row(1, 30, b"x" * 12_000), Row(0, 50, b"x" * 30_000)], [], [(1, 1)]) == ([2], [(1, 30)])
+    assert [row.id for row in file.read((1, 9), 99)] == [2]
+    file.close()
 
 
 def test_what_is_too_old_is_dropped_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from statspout import ConfigError, Handling, Rejected, Repository, Sample
+from statspout import Closed, ConfigError, Handling, Rejected, Repository, Sample
 from statspout.delivery.backoff import Backoff
 from statspout.delivery.delivery import Delivery
 from statspout.delivery.encoding import decode
@@ -188,6 +188,31 @@ def test_what_was_stored_does_not_come_again(tmp_path: Path) -> None:
     second, after = run(tmp_path, drain)
     assert before.stored + after.stored == samples(40)
     assert first.books.queued == second.books.restored == len(after.stored) > 0
+
+
+@pytest.mark.parametrize("writing", [False, True])
+def test_what_is_dropped_because_its_destination_is_closed_is_not_on_disk_after_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writing: bool
+) -> None:
+    write = SpoolFile.write
+
+    def slow(file: SpoolFile, *rows: Any) -> Any:
+        time.sleep(0.2)
+        return write(file, *rows)
+
+    def close(batch: Sequence[Sample]) -> None:
+        time.sleep(0.15 if writing else 0)
+        raise Closed("the pipe is gone")
+
+    async def work(delivery: Delivery, store: Store) -> None:
+        monkeypatch.setattr(SpoolFile, "write", slow)
+        store.push = close  # type: ignore[method-assign]
+        put(delivery, samples(5))
+        await delivery.finished.wait()
+        await asyncio.sleep(0.5)
+
+    delivery, _ = run(tmp_path, work)
+    assert (delivery.books.dropped, on_disk(tmp_path)) == ({"closed": 5}, [])
 
 
 def test_more_than_memory_holds_waits_on_disk_and_arrives(tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ ON_DISK_BY = 0.85
 _RIPE = 0.5
 """Seconds: what came later than that waits for the next write; a destination that works will have it by then."""
 
+_READ_PATIENCE = 1.0
+"""Seconds for which a delivery waits for what is on disk; then what is new goes first."""
+
 _EXPIRY = 60.0
 """Seconds between two looks for what is too old."""
 
@@ -61,6 +64,7 @@ class Spool:
         self._backoff = Backoff(first=2.0, cap=30.0)
         self._limited = Limited(log)
         self._task: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -93,12 +97,21 @@ class Spool:
         self._task = asyncio.create_task(self._run(), name=f"spool {self.name}")
 
     async def load(self, most: int) -> bool:
-        """Read back the oldest that is only on disk, about ``most`` samples; False when that fails."""
+        """Read back the oldest that is only on disk, about ``most`` samples; False when that fails, or takes long."""
         if self.queue:
             return True
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._load(most), name=f"spool {self.name} reading")
+        # A disk that hangs holds up what waits there, and not what is new.
+        await asyncio.wait({self._reading}, timeout=_READ_PATIENCE)
+        if self._reading.done():
+            self._reading.result()
+        return bool(self.queue)
+
+    async def _load(self, most: int) -> None:
         async with self._busy:
             if any(segment.row and segment.samples for segment in self._changed):
-                return False  # a row on disk holds more than waits, until the next write
+                return  # a row on disk holds more than waits, until the next write
             try:
                 while self._ranges and not self.queue:
                     self._take_in(await self._thread.call(self._read, self._ranges[0], most))
@@ -108,10 +121,11 @@ class Spool:
                 self._failed("read", error)
         if not self._ranges and self._on_disk:
             self._lose(self._on_disk)  # rows that should be there are not
-        return bool(self.queue)
 
     async def finish(self, patience: float) -> None:
         """Write all that waits, for so many seconds at most, and let go of the file."""
+        if self._reading is not None:
+            self._reading.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience), self._busy:
                 # Not in the middle of a write, of which nobody would know what came of it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
@@ -483,6 +484,32 @@ def test_what_waits_in_a_file_that_cannot_be_opened_yet_is_delivered_and_counted
         await until(lambda: len(store.stored) == 30)
 
     assert run(tmp_path, work)[0].books.restored == 30
+
+
+@pytest.mark.parametrize("call", ["read", "write"])
+def test_a_disk_that_hangs_holds_up_what_waits_there_and_not_what_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    monkeypatch.setattr("statspout.delivery.spool._READ_PATIENCE", 0.02)
+    left_behind(tmp_path, samples(100), each=20)
+    works, method = threading.Event(), getattr(SpoolFile, call)
+
+    def hangs(file: SpoolFile, *arguments: Any) -> Any:
+        works.wait(20)
+        return method(file, *arguments)
+
+    async def work(delivery: Delivery, store: Store) -> None:
+        monkeypatch.setattr(SpoolFile, call, hangs)
+        put(delivery, [sample("first")])
+        await asyncio.sleep(0.3)
+        store.up = True
+        for number in range(5):
+            put(delivery, [sample(f"new-{number}")])
+            await until(lambda: store.stored[-1:] == [sample(f"new-{number}")])  # noqa: B023 - it is awaited here
+        works.set()
+        await until(lambda: len(store.stored) == 106)
+
+    run(tmp_path, work, batch_size=20)
 
 
 def test_the_directory_is_one_programs(tmp_path: Path) -> None:

@@ -206,17 +206,21 @@ class Spool:
         try:
             if not self._is_open:
                 self._found(*await self._thread.call(self._file.open))
-            ids, dropped = await self._thread.call(self._store, written, freed, list(self._ranges))
+            ids, dropped, odd = await self._thread.call(self._store, written, freed, list(self._ranges))
         except Damaged as error:
             self._unsaved.extendleft(reversed(new))
             self._replace(error)
             return False
-        except Exception as error:  # noqa: BLE001 - samples of a plugin's source may hold what cannot be written
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
             self._unsaved.extendleft(reversed(new))
             self._freed = freed + self._freed
             self._changed = changed + self._changed
             self._failed("written", error)
             return False
+        for place in sorted(odd, reverse=True):
+            # Samples of a plugin's source may hold what cannot be written. They wait in memory, and only they.
+            del written[place], new[place]
+            self._failed("written", odd[place])
         counts = [len(samples) for _, samples in written]
         self._wrote([*new[: len(ids)], *changed], counts[: len(ids)] + counts[len(new) :], ids)
         self._made_room(dropped)
@@ -314,9 +318,17 @@ class Spool:
 
     def _store(
         self, written: Sequence[tuple[int, list[Sample]]], freed: Sequence[int], waiting: Sequence[Range]
-    ) -> tuple[list[int], list[tuple[int, int]]]:
-        rows = [Row(id_, len(samples), encode(samples)) for id_, samples in written]
-        return self._file.write(rows, freed, waiting)
+    ) -> tuple[list[int], list[tuple[int, int]], dict[int, Exception]]:
+        rows: list[Row] = []
+        odd: dict[int, Exception] = {}
+        for place, (id_, samples) in enumerate(written):
+            try:
+                rows.append(Row(id_, len(samples), encode(samples)))
+            except Exception as error:
+                if id_ or isinstance(error, MemoryError):
+                    raise  # it was written once, or may be the next time
+                odd[place] = error
+        return *self._file.write(rows, freed, waiting), odd
 
     def _read(self, range_: Range, most: int) -> list[tuple[Row, list[Sample] | None]]:
         return [(row, _decoded(row)) for row in self._file.read(range_, most)]

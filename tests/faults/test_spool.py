@@ -546,7 +546,7 @@ def test_files_that_wait_for_nobody_are_told_of_and_expire(tmp_path: Path, caplo
     ]
 
 
-def test_what_cannot_be_written_is_told_once_and_delivered_all_the_same(
+def test_what_cannot_be_written_is_told_once_and_holds_up_nothing_else(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     odd = [sample(labels={"what": object()})]
@@ -554,9 +554,11 @@ def test_what_cannot_be_written_is_told_once_and_delivered_all_the_same(
     async def work(delivery: Delivery, store: Store) -> None:
         put(delivery, odd)
         await until(lambda: delivery.spool and delivery.spool.failures)
+        put(delivery, samples(3))
+        await until(lambda: on_disk(tmp_path) == samples(3))
         store.up = True
 
-    assert run(tmp_path, work)[1].stored == odd
+    assert run(tmp_path, work)[1].stored == odd + samples(3)
     assert caplog.text.count("cannot be written: a object cannot be written") == 1
 
 

@@ -132,12 +132,14 @@ class Delivery:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=CLOSE_PATIENCE)
+        # Both may hang: one after the other would take too long.
+        closing = asyncio.create_task(self._last_close(min(patience, CLOSE_PATIENCE)))
         if self.spool is not None:
             await self.spool.finish(CLOSE_PATIENCE)
         self._lose_all("shutdown")
         if left := self.books.queued:
             log.info("%s: %s wait in the spool for the next start", self.name, counted(left, "sample"))
-        await self._last_close(min(patience, CLOSE_PATIENCE))
+        await closing
         self._calls.stop()
 
     async def _last_close(self, patience: float) -> None:

@@ -512,6 +512,25 @@ def test_a_disk_that_hangs_holds_up_what_waits_there_and_not_what_is_new(
     run(tmp_path, work, batch_size=20)
 
 
+def test_a_disk_and_a_close_that_hang_are_waited_for_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("statspout.delivery.delivery.CLOSE_PATIENCE", 1.0)
+    monkeypatch.setattr(SpoolFile, "write", lambda *_: time.sleep(5))
+
+    async def work(delivery: Delivery, store: Store) -> None:
+        store.close = lambda: time.sleep(5)  # type: ignore[method-assign]
+        store.up = True
+        await asyncio.sleep(0.05)
+        store.up = False
+        put(delivery, samples(1))
+        began = time.monotonic()
+        await delivery.stop(1.0)
+        assert time.monotonic() - began < 2.9
+
+    run(tmp_path, work)
+
+
 def test_the_directory_is_one_programs(tmp_path: Path) -> None:
     first = SpoolDirectory(str(tmp_path / "a" / "b"), 2**30, DAY)
     with first:

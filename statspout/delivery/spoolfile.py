@@ -17,12 +17,14 @@ _APPLICATION = 0x53505554
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_SHORT_READ}
 _SCHEMA = f"""
 PRAGMA auto_vacuum = INCREMENTAL;
+BEGIN;
 PRAGMA application_id = {_APPLICATION};
 PRAGMA user_version = {VERSION};
 CREATE TABLE batches (
     id INTEGER PRIMARY KEY, time INTEGER NOT NULL, samples INTEGER NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL
 );
 CREATE INDEX totals ON batches (id, time, samples);
+COMMIT;
 """
 _SPARE_PAGES = 256
 """Free pages beyond which the file is made smaller."""

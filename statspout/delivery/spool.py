@@ -198,7 +198,8 @@ class Spool:
     async def _write(self, *, ripe: float) -> bool:
         """Write what came so many seconds ago, and forget what is done with. False when that fails."""
         new = self._ripe(time.monotonic() - ripe)
-        changed = [segment for segment in self._changed if segment.row and segment.samples]
+        # Once each, however often it was: a row of a thousand samples may have been stored one by one.
+        changed = [segment for segment in dict.fromkeys(self._changed) if segment.row and segment.samples]
         freed, self._freed, self._changed = self._freed, [], []
         if not (new or changed or freed) and self._is_open:
             return True

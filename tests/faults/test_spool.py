@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import threading
@@ -216,6 +217,26 @@ def test_what_is_dropped_because_its_destination_is_closed_is_not_on_disk_after_
     assert (delivery.books.dropped, on_disk(tmp_path)) == ({"closed": 5}, [])
 
 
+def test_a_row_that_is_stored_piece_by_piece_is_written_anew_once_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind(tmp_path, samples(200))
+    write, written = SpoolFile.write, []
+
+    def noted(file: SpoolFile, rows: Sequence[Row], *rest: Any) -> Any:
+        written.append([row.id for row in rows])
+        return write(file, rows, *rest)
+
+    async def work(_: Delivery, store: Store) -> None:
+        monkeypatch.setattr(SpoolFile, "write", noted)
+        store.push = lambda batch: time.sleep(0.002)  # type: ignore[method-assign]
+        store.up = True
+
+    run(tmp_path, work, batch_size=1)
+    assert [1] in written
+    assert max(map(len, written)) == 1
+
+
 def test_more_than_memory_holds_waits_on_disk_and_arrives(tmp_path: Path) -> None:
     async def work(delivery: Delivery, store: Store) -> None:
         for i in range(0, 500, 20):
@@ -426,10 +447,10 @@ def remounted(disk: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
-    if os.system(f"mount -t tmpfs -o size=512k none {disk}"):
+    if os.system(f"mount -t tmpfs -o size={getattr(request, 'param', '512k')} none {disk}"):
         pytest.skip("needs root, to mount a small disk")
     yield disk
     os.system(f"umount -l {disk}")
@@ -457,6 +478,16 @@ def test_a_full_disk_is_told_once_and_costs_nothing_but_safety(
     assert (len(store.stored), delivery.books.dropped) == (5017, {})
     assert caplog.text.count("cannot be written") == 1
     assert "the spool works again" in caplog.text
+
+
+@pytest.mark.parametrize("small_disk", ["4k", "8k", "12k", "16k", "20k", "24k"], indirect=True)
+def test_a_file_that_could_not_be_made_whole_is_made_later_and_not_damaged(small_disk: Path) -> None:
+    file = SpoolFile(small_disk / "store.spool", 2**30)
+    with contextlib.suppress(sqlite3.Error, OSError):
+        file.open()
+    remounted(small_disk)
+    assert file.open() == (None, 0)
+    file.close()
 
 
 def test_a_disk_that_is_full_at_the_start_is_no_reason_not_to_run(small_disk: Path) -> None:
@@ -563,6 +594,14 @@ def test_files_that_wait_for_nobody_are_told_of_and_expire(tmp_path: Path, caplo
         "spool: /old.spool, 100 bytes, is removed: its repository is not configured, and it is too old",
         "spool: /x.spool.damaged-1, 100 bytes, is removed: it was damaged, and it is too old",
     ]
+
+
+def test_what_cannot_be_removed_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "old.spool").mkdir()
+    os.utime(tmp_path / "old.spool", (1, 1))
+    (tmp_path / "link.spool").symlink_to("nowhere")
+    SpoolDirectory(str(tmp_path), 2**30, 50).look_for_others(["store"])
+    assert "old.spool cannot be looked at, or removed: Is a directory" in caplog.text
 
 
 def test_what_cannot_be_written_is_told_once_and_holds_up_nothing_else(

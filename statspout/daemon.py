@@ -42,6 +42,9 @@ log = logging.getLogger("statspout")
 DRAIN = 10.0
 """Seconds after a signal by which everything has ended; undelivered samples are counted as lost then."""
 
+_LAST = 0.5
+"""Seconds for what a repository leaves running on the loop, or in its threads, after that."""
+
 _ONE_SIGNAL = 0.5
 """Seconds in which a second signal is the first once more: `timeout`, and some supervisors, signal a process twice."""
 
@@ -298,10 +301,21 @@ def run_daemon(settings: Settings, repositories: Sequence[Repository], notes: Se
     setup(settings.log_level, settings.log_format)
     for note in notes:
         log.warning("%s", note)
-    return asyncio.run(_run_with_signals(settings, repositories))
+    last = threading.Timer(_LAST, _leave, [0])
+    last.daemon = True
+    try:
+        return asyncio.run(_run_with_signals(settings, repositories, last))
+    finally:
+        last.cancel()
 
 
-async def _run_with_signals(settings: Settings, repositories: Sequence[Repository]) -> int:
+def _leave(code: int) -> None:
+    log.warning("a call that does not end is left to itself")
+    os._exit(code)
+
+
+async def _run_with_signals(settings: Settings, repositories: Sequence[Repository], last: threading.Timer) -> int:
+    """Run; ``last`` then ends the program should foreign code not let the loop end: asyncio waits for it for ever."""
     stop = asyncio.Event()
     first = 0.0
 
@@ -321,4 +335,7 @@ async def _run_with_signals(settings: Settings, repositories: Sequence[Repositor
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signalled, number)
-    return await Daemon(settings, repositories).run(stop)
+    code = await Daemon(settings, repositories).run(stop)
+    last.args = [code]
+    last.start()
+    return code

@@ -7,7 +7,7 @@ import logging
 import math
 from typing import Any
 
-from statspout.delivery.worker import Overdue, Worker
+from statspout.delivery.worker import Overdue, Worker, tamed
 from statspout.errors import RepositoryError
 from statspout.logs import counted
 from statspout.repository import Repository, name_of, renewed
@@ -41,8 +41,11 @@ class Calls:
         """
         await self._room(deadline)
         if self._replace:
-            # Its constructor may fail, as an open may.
-            self.repository = renewed(self.repository)
+            try:
+                self.repository = renewed(self.repository)
+            except BaseException as error:
+                # Foreign code, as an open is: what it raises ends neither a task nor the program.
+                raise tamed(error) from error
             self._replace = False
         try:
             await self._worker.call(getattr(self.repository, method), *arguments, deadline=deadline)

@@ -101,8 +101,7 @@ class Delivery:
         if lost := self._queue.put(sample):
             self._overflowed(lost)
         if not self._wanted.is_set():
-            self._idle.clear()
-            self._wanted.set()
+            self._wake()
         if self._queue.samples >= self._most:
             self._full.set()
 
@@ -113,18 +112,14 @@ class Delivery:
         if not self._queue.put_clear(container):
             self._warn("clear", f"too much waits: {container.name} is not cleared")
             return
-        self._idle.clear()
-        self._wanted.set()
+        self._wake()
 
     # the daemon's side
 
     def start(self) -> None:
         """Begin to deliver."""
         if self.spool is not None:
-            self.books.restored = self.spool.start(self._queue, self.books)
-            if self.books.restored:
-                self._idle.clear()
-                self._wanted.set()
+            self.spool.start(self._queue, self.books, self._wake)
         self._task = asyncio.create_task(self._run(), name=f"delivery {self.name}")
 
     async def stop(self, patience: float) -> None:
@@ -137,12 +132,14 @@ class Delivery:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=CLOSE_PATIENCE)
+        # Both may hang: one after the other would take too long.
+        closing = asyncio.create_task(self._last_close(min(patience, CLOSE_PATIENCE)))
         if self.spool is not None:
             await self.spool.finish(CLOSE_PATIENCE)
         self._lose_all("shutdown")
         if left := self.books.queued:
             log.info("%s: %s wait in the spool for the next start", self.name, counted(left, "sample"))
-        await self._last_close(min(patience, CLOSE_PATIENCE))
+        await closing
         self._calls.stop()
 
     async def _last_close(self, patience: float) -> None:
@@ -194,6 +191,10 @@ class Delivery:
             return False
         self._open = True
         return True
+
+    def _wake(self) -> None:
+        self._idle.clear()
+        self._wanted.set()
 
     async def _came(self) -> bool:
         """Wait for something to deliver. False when nothing came for so long that the repository was told."""

@@ -8,7 +8,7 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from statspout.delivery.backoff import Backoff
@@ -27,6 +27,9 @@ ON_DISK_BY = 0.85
 
 _RIPE = 0.5
 """Seconds: what came later than that waits for the next write; a destination that works will have it by then."""
+
+_READ_PATIENCE = 1.0
+"""Seconds for which a delivery waits for what is on disk; then what is new goes first."""
 
 _EXPIRY = 60.0
 """Seconds between two looks for what is too old."""
@@ -49,6 +52,7 @@ class Spool:
         self._thread = Worker(f"spool-{name}")
         self._books = Books()
         self._memory = Queue(0)
+        self._wake: Callable[[], None] = lambda: None
         self._unsaved: deque[Segment] = deque()
         self._changed: list[Segment] = []
         self._freed: list[int] = []
@@ -60,6 +64,7 @@ class Spool:
         self._backoff = Backoff(first=2.0, cap=30.0)
         self._limited = Limited(log)
         self._task: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -75,27 +80,38 @@ class Spool:
 
     # the delivery's side
 
-    def start(self, memory: Queue, books: Books) -> int:
-        """Begin to write what waits in ``memory``; how many samples an earlier run of the program has left."""
-        self._memory, self._books = memory, books
+    def start(self, memory: Queue, books: Books, wake: Callable[[], None]) -> None:
+        """Begin to write what waits in ``memory``.
+
+        What an earlier run of the program has left goes into ``books`` as restored, and ``wake`` is called for it: at
+        once, or when the file can be opened.
+        """
+        self._memory, self._books, self._wake = memory, books, wake
         try:
             self._found(*self._file.open())
         except Damaged as error:
             self._replace(error)
         except (sqlite3.Error, OSError) as error:
             self._failed("opened", error)
-        if self._on_disk:
-            log.info("%s: %s wait in the spool", self.name, counted(self._on_disk, "sample"))
+            self._wanted.set()
         self._task = asyncio.create_task(self._run(), name=f"spool {self.name}")
-        return self._on_disk
 
     async def load(self, most: int) -> bool:
-        """Read back the oldest that is only on disk, about ``most`` samples; False when that fails."""
+        """Read back the oldest that is only on disk, about ``most`` samples; False when that fails, or takes long."""
         if self.queue:
             return True
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._load(most), name=f"spool {self.name} reading")
+        # A disk that hangs holds up what waits there, and not what is new.
+        await asyncio.wait({self._reading}, timeout=_READ_PATIENCE)
+        if self._reading.done():
+            self._reading.result()
+        return bool(self.queue)
+
+    async def _load(self, most: int) -> None:
         async with self._busy:
             if any(segment.row and segment.samples for segment in self._changed):
-                return False  # a row on disk holds more than waits, until the next write
+                return  # a row on disk holds more than waits, until the next write
             try:
                 while self._ranges and not self.queue:
                     self._take_in(await self._thread.call(self._read, self._ranges[0], most))
@@ -105,10 +121,11 @@ class Spool:
                 self._failed("read", error)
         if not self._ranges and self._on_disk:
             self._lose(self._on_disk)  # rows that should be there are not
-        return bool(self.queue)
 
     async def finish(self, patience: float) -> None:
         """Write all that waits, for so many seconds at most, and let go of the file."""
+        if self._reading is not None:
+            self._reading.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience), self._busy:
                 # Not in the middle of a write, of which nobody would know what came of it.
@@ -168,7 +185,7 @@ class Spool:
                 written = await self._write(ripe=_RIPE) and await self._expire()
             if not written:
                 await asyncio.sleep(self._backoff.failed())
-            if self._unsaved or self._freed or self._changed:
+            if self._unsaved or self._freed or self._changed or not self._is_open:
                 self._wanted.set()
 
     def _due(self) -> float:
@@ -181,7 +198,8 @@ class Spool:
     async def _write(self, *, ripe: float) -> bool:
         """Write what came so many seconds ago, and forget what is done with. False when that fails."""
         new = self._ripe(time.monotonic() - ripe)
-        changed = [segment for segment in self._changed if segment.row and segment.samples]
+        # Once each, however often it was: a row of a thousand samples may have been stored one by one.
+        changed = [segment for segment in dict.fromkeys(self._changed) if segment.row and segment.samples]
         freed, self._freed, self._changed = self._freed, [], []
         if not (new or changed or freed) and self._is_open:
             return True
@@ -189,19 +207,29 @@ class Spool:
         try:
             if not self._is_open:
                 self._found(*await self._thread.call(self._file.open))
-            ids, dropped = await self._thread.call(self._store, written, freed, list(self._ranges))
+            ids, dropped, odd = await self._thread.call(self._store, written, freed, list(self._ranges))
         except Damaged as error:
             self._unsaved.extendleft(reversed(new))
             self._replace(error)
             return False
-        except Exception as error:  # noqa: BLE001 - samples of a plugin's source may hold what cannot be written
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
             self._unsaved.extendleft(reversed(new))
             self._freed = freed + self._freed
             self._changed = changed + self._changed
             self._failed("written", error)
             return False
-        self._wrote(new, changed, [len(samples) for _, samples in written], ids)
+        for place in sorted(odd, reverse=True):
+            # Samples of a plugin's source may hold what cannot be written. They wait in memory, and only they.
+            del written[place], new[place]
+            self._failed("written", odd[place])
+        counts = [len(samples) for _, samples in written]
+        self._wrote([*new[: len(ids)], *changed], counts[: len(ids)] + counts[len(new) :], ids)
         self._made_room(dropped)
+        if len(ids) < len(new):
+            self._unsaved.extendleft(reversed(new[len(ids) :]))
+            self._failed("written", OSError("it is as large as it may be"))
+            return False
+        self._works_again()
         return True
 
     def _ripe(self, latest: float) -> list[Segment]:
@@ -215,15 +243,18 @@ class Spool:
                 found.append(segment)
         return found
 
-    def _wrote(self, new: list[Segment], changed: list[Segment], counts: list[int], ids: list[int]) -> None:
-        for segment, id_ in zip(new, ids, strict=True):
+    def _wrote(self, segments: list[Segment], counts: list[int], ids: list[int]) -> None:
+        """So many samples of each segment are in its row; the first of them have new rows, ``ids``."""
+        for segment, id_ in zip(segments, ids, strict=False):
             segment.row = id_
-        for segment, count in zip((*new, *changed), counts, strict=True):
+        for segment, count in zip(segments, counts, strict=True):
             segment.saved = count
             if not segment.samples:
                 self.ended(segment)
             elif len(segment.samples) < count:
                 self.changed(segment)
+
+    def _works_again(self) -> None:
         if self._backoff.failures:
             log.info("%s: the spool works again", self.name)
             self._backoff.succeeded()
@@ -288,9 +319,17 @@ class Spool:
 
     def _store(
         self, written: Sequence[tuple[int, list[Sample]]], freed: Sequence[int], waiting: Sequence[Range]
-    ) -> tuple[list[int], list[tuple[int, int]]]:
-        rows = [Row(id_, len(samples), encode(samples)) for id_, samples in written]
-        return self._file.write(rows, freed, waiting)
+    ) -> tuple[list[int], list[tuple[int, int]], dict[int, Exception]]:
+        rows: list[Row] = []
+        odd: dict[int, Exception] = {}
+        for place, (id_, samples) in enumerate(written):
+            try:
+                rows.append(Row(id_, len(samples), encode(samples)))
+            except Exception as error:
+                if id_ or isinstance(error, MemoryError):
+                    raise  # it was written once, or may be the next time
+                odd[place] = error
+        return *self._file.write(rows, freed, waiting), odd
 
     def _read(self, range_: Range, most: int) -> list[tuple[Row, list[Sample] | None]]:
         return [(row, _decoded(row)) for row in self._file.read(range_, most)]
@@ -303,6 +342,9 @@ class Spool:
         if rows is not None:
             self._ranges.appendleft(rows)
             self._on_disk += samples
+            self._books.restored += samples
+            log.info("%s: %s wait in the spool", self.name, counted(samples, "sample"))
+            self._wake()
 
     def _failed(self, what: str, error: Exception) -> None:
         self.failures += 1

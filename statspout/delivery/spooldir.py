@@ -76,8 +76,10 @@ class SpoolDirectory:
         for path in sorted(self.path.glob(f"*{_SUFFIX}*")):
             if path.name.endswith(("-wal", "-shm")) or path in ours:
                 continue
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 self._look_at(path)
+            except (OSError, ValueError) as error:  # a link that leads nowhere has no parts
+                log.warning("spool: %s cannot be looked at, or removed: %s", path, _reason(error))
 
     def _look_at(self, path: Path) -> None:
         age = time.time() - max(p.stat().st_mtime for p in _parts(path))

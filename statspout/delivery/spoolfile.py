@@ -17,12 +17,14 @@ _APPLICATION = 0x53505554
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_SHORT_READ}
 _SCHEMA = f"""
 PRAGMA auto_vacuum = INCREMENTAL;
+BEGIN;
 PRAGMA application_id = {_APPLICATION};
 PRAGMA user_version = {VERSION};
 CREATE TABLE batches (
     id INTEGER PRIMARY KEY, time INTEGER NOT NULL, samples INTEGER NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL
 );
 CREATE INDEX totals ON batches (id, time, samples);
+COMMIT;
 """
 _SPARE_PAGES = 256
 """Free pages beyond which the file is made smaller."""
@@ -102,22 +104,26 @@ class SpoolFile:
         """In one transaction: forget the rows ``freed``, write ``rows``; a row with an id takes that row's place.
 
         Returns the ids of the new rows, and what of ``waiting``, the oldest first, had to go to make room: pairs of id
-        and samples. ``Full`` is raised when that is not enough.
+        and samples. Where that is not enough the last of the new rows are not written, and have no id.
         """
+        new = [row for row in rows if not row.id]
         with self._telling(), self._transaction() as db:
             db.executemany("DELETE FROM batches WHERE id = ?", [(id_,) for id_ in freed])
-            dropped = self._make_room(db, rows, waiting)
-            ids: list[int] = []
             for row in rows:
-                assert row.data is not None, "what is written is known"
-                id_ = row.id or self._next + len(ids)
-                if not row.id:
-                    ids.append(id_)
-                values = (id_, int(time.time()), row.samples, zlib.crc32(row.data), row.data)
-                db.execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?)", values)
+                if row.id:
+                    self._put(db, row.id, row)
+            fit, dropped = self._make_room(db, new, waiting)
+            ids = list(range(self._next, self._next + fit))
+            for id_, row in zip(ids, new, strict=False):
+                self._put(db, id_, row)
         self._next += len(ids)
         self._shrink()
         return ids, dropped
+
+    def _put(self, db: sqlite3.Connection, id_: int, row: Row) -> None:
+        assert row.data is not None, "what is written is known"
+        values = (id_, int(time.time()), row.samples, zlib.crc32(row.data), row.data)
+        db.execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?)", values)
 
     def read(self, rows: Range, samples: int) -> list[Row]:
         """The first rows of a range, of so many samples or a little more."""
@@ -164,23 +170,25 @@ class SpoolFile:
         return away if found else None
 
     def _make_room(
-        self, db: sqlite3.Connection, rows: Sequence[Row], waiting: Sequence[Range]
-    ) -> list[tuple[int, int]]:
-        missing = self.bytes + sum(_room(len(row.data or b"")) for row in rows) - self._most_bytes
+        self, db: sqlite3.Connection, new: Sequence[Row], waiting: Sequence[Range]
+    ) -> tuple[int, list[tuple[int, int]]]:
+        """Drop rows of ``waiting`` until the rows ``new`` fit; how many of these do, and what is dropped."""
+        room, fit = self._most_bytes - self.bytes, -1
         dropped: list[tuple[int, int]] = []
-        for range_ in waiting:
-            if missing <= 0:
+        oldest = _oldest(db, waiting)
+        # First what is beyond the bound as it is.
+        for size in (0, *(_room(len(row.data or b"")) for row in new)):
+            room -= size
+            before = len(dropped)
+            while room < 0 and (found := next(oldest, None)):
+                dropped.append(found[:2])
+                room += found[2]
+            if room < 0 and size:
+                del dropped[before:]  # in vain
                 break
-            query = "SELECT id, samples, length(data) FROM batches WHERE id BETWEEN ? AND ? ORDER BY id"
-            for id_, samples, size in db.execute(query, range_):
-                dropped.append((id_, samples))
-                missing -= size
-                if missing <= 0:
-                    break
+            fit += 1
         db.executemany("DELETE FROM batches WHERE id = ?", [(id_,) for id_, _ in dropped])
-        if missing > 0 and rows:
-            raise sqlite3.OperationalError("it is as large as it may be")
-        return dropped
+        return fit, dropped
 
     def _shrink(self) -> None:
         """Give pages back that nothing needs any more. It is for later should it fail."""
@@ -223,6 +231,13 @@ class SpoolFile:
             if code in _DAMAGED or code & 0xFF in _DAMAGED or "no such table" in str(error):
                 raise Damaged(str(error)) from error
             raise
+
+
+def _oldest(db: sqlite3.Connection, waiting: Sequence[Range]) -> Iterator[tuple[int, int, int]]:
+    """The rows of these ranges in order: id, samples, bytes."""
+    for range_ in waiting:
+        query = "SELECT id, samples, length(data) FROM batches WHERE id BETWEEN ? AND ? ORDER BY id"
+        yield from db.execute(query, range_)
 
 
 def _room(size: int) -> int:

@@ -84,8 +84,9 @@ class Worker:
 
     async def _in_thread(self, method: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=f"statspout-{self._name}", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, name=f"statspout-{self._name}", daemon=True)
+            thread.start()  # fails where there are as many as may be
+            self._thread = thread
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._jobs.put((method, arguments, result))
         return await result

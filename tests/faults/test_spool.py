@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
@@ -13,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from statspout import ConfigError, Handling, Rejected, Repository, Sample
+from statspout import Closed, ConfigError, Handling, Rejected, Repository, Sample
 from statspout.delivery.backoff import Backoff
 from statspout.delivery.delivery import Delivery
 from statspout.delivery.encoding import decode
 from statspout.delivery.spooldir import SpoolDirectory
+from statspout.delivery.spoolfile import Row, SpoolFile
 from statspout.testing import sample, samples
 
 DAY = 86_400.0
@@ -189,6 +192,51 @@ def test_what_was_stored_does_not_come_again(tmp_path: Path) -> None:
     assert first.books.queued == second.books.restored == len(after.stored) > 0
 
 
+@pytest.mark.parametrize("writing", [False, True])
+def test_what_is_dropped_because_its_destination_is_closed_is_not_on_disk_after_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writing: bool
+) -> None:
+    write = SpoolFile.write
+
+    def slow(file: SpoolFile, *rows: Any) -> Any:
+        time.sleep(0.2)
+        return write(file, *rows)
+
+    def close(batch: Sequence[Sample]) -> None:
+        time.sleep(0.15 if writing else 0)
+        raise Closed("the pipe is gone")
+
+    async def work(delivery: Delivery, store: Store) -> None:
+        monkeypatch.setattr(SpoolFile, "write", slow)
+        store.push = close  # type: ignore[method-assign]
+        put(delivery, samples(5))
+        await delivery.finished.wait()
+        await asyncio.sleep(0.5)
+
+    delivery, _ = run(tmp_path, work)
+    assert (delivery.books.dropped, on_disk(tmp_path)) == ({"closed": 5}, [])
+
+
+def test_a_row_that_is_stored_piece_by_piece_is_written_anew_once_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind(tmp_path, samples(200))
+    write, written = SpoolFile.write, []
+
+    def noted(file: SpoolFile, rows: Sequence[Row], *rest: Any) -> Any:
+        written.append([row.id for row in rows])
+        return write(file, rows, *rest)
+
+    async def work(_: Delivery, store: Store) -> None:
+        monkeypatch.setattr(SpoolFile, "write", noted)
+        store.push = lambda batch: time.sleep(0.002)  # type: ignore[method-assign]
+        store.up = True
+
+    run(tmp_path, work, batch_size=1)
+    assert [1] in written
+    assert max(map(len, written)) == 1
+
+
 def test_more_than_memory_holds_waits_on_disk_and_arrives(tmp_path: Path) -> None:
     async def work(delivery: Delivery, store: Store) -> None:
         for i in range(0, 500, 20):
@@ -249,6 +297,46 @@ def test_beyond_its_size_the_oldest_are_dropped_and_counted(tmp_path: Path, capl
     assert (len(store.stored), delivery.books.delivered) == (1000 - lost, 1000 - lost)
     assert set(times(store.stored)) >= set(times(samples(1000)[-100:]))
     assert "the spool is full: the oldest are dropped" in caplog.text
+
+
+def test_a_spool_smaller_than_memory_holds_what_fits_and_forgets_what_was_stored(tmp_path: Path) -> None:
+    def first_only(store: Store, batch: Sequence[Sample]) -> None:
+        if not store.up or store.stored:
+            raise OSError("down")
+        store.stored.extend(batch)
+
+    async def work(delivery: Delivery, store: Store) -> None:
+        store.push = partial(first_only, store)  # type: ignore[method-assign]
+        put(delivery, samples(400))
+        await until(lambda: delivery.spool and delivery.spool.failures)
+        assert 0 < len(on_disk(tmp_path)) < 200
+        store.up = True
+        await until(lambda: store.stored)
+        store.up = False
+
+    first, _ = run(tmp_path, work, most=50_000, batch_size=50)
+    second, after = run(tmp_path, drain)
+    assert times(after.stored) == times(samples(400))[50 : 50 + second.books.restored]
+    assert first.books.dropped == {"shutdown": 350 - second.books.restored}
+
+
+def test_what_does_not_fit_into_the_spool_costs_nothing_that_does(tmp_path: Path) -> None:
+    file = SpoolFile(tmp_path / "store.spool", 60_000)
+    file.open()
+    ids, _ = file.write([Row(0, 1, b"x" * 10_000), Row(0, 2, b"x" * 10_000)], [], [])
+    assert file.write([Row(0, 1, b"x" * 90_000)], [], [(ids[0], ids[1])]) == ([], [])
+    assert file.write([Row(0, 1, b"x" * 30_000), Row(0, 1, b"x" * 90_000)], [], [(ids[0], ids[1])]) == ([3], [(1, 1)])
+    assert [row.id for row in file.read((1, 9), 99)] == [2, 3]
+    file.close()
+
+
+def test_a_row_that_was_stored_in_part_and_has_to_go_is_counted_once(tmp_path: Path) -> None:
+    file = SpoolFile(tmp_path / "store.spool", 60_000)
+    file.open()
+    file.write([Row(0, 50, b"x" * 20_000)], [], [])
+    assert file.write([Row(1, 30, b"x" * 12_000), Row(0, 50, b"x" * 30_000)], [], [(1, 1)]) == ([2], [(1, 30)])
+    assert [row.id for row in file.read((1, 9), 99)] == [2]
+    file.close()
 
 
 def test_what_is_too_old_is_dropped_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,10 +447,10 @@ def remounted(disk: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
-    if os.system(f"mount -t tmpfs -o size=512k none {disk}"):
+    if os.system(f"mount -t tmpfs -o size={getattr(request, 'param', '512k')} none {disk}"):
         pytest.skip("needs root, to mount a small disk")
     yield disk
     os.system(f"umount -l {disk}")
@@ -392,6 +480,16 @@ def test_a_full_disk_is_told_once_and_costs_nothing_but_safety(
     assert "the spool works again" in caplog.text
 
 
+@pytest.mark.parametrize("small_disk", ["4k", "8k", "12k", "16k", "20k", "24k"], indirect=True)
+def test_a_file_that_could_not_be_made_whole_is_made_later_and_not_damaged(small_disk: Path) -> None:
+    file = SpoolFile(small_disk / "store.spool", 2**30)
+    with contextlib.suppress(sqlite3.Error, OSError):
+        file.open()
+    remounted(small_disk)
+    assert file.open() == (None, 0)
+    file.close()
+
+
 def test_a_disk_that_is_full_at_the_start_is_no_reason_not_to_run(small_disk: Path) -> None:
     (small_disk / "filler").write_bytes(b"x" * (os.statvfs(small_disk).f_bavail * 4096))
 
@@ -400,6 +498,68 @@ def test_a_disk_that_is_full_at_the_start_is_no_reason_not_to_run(small_disk: Pa
         store.up = True
 
     assert run(small_disk, work)[1].stored == samples(5)
+
+
+def test_what_waits_in_a_file_that_cannot_be_opened_yet_is_delivered_and_counted_once_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("statspout.delivery.spool.Backoff", lambda **_: Backoff(first=0.02, cap=0.02))
+    left_behind(tmp_path, samples(30))
+    other = sqlite3.connect(tmp_path / "store.spool", isolation_level=None)
+    other.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE;")
+
+    async def work(delivery: Delivery, store: Store) -> None:
+        store.up = True
+        assert delivery.books.restored == 0
+        other.close()
+        await until(lambda: len(store.stored) == 30)
+
+    assert run(tmp_path, work)[0].books.restored == 30
+
+
+@pytest.mark.parametrize("call", ["read", "write"])
+def test_a_disk_that_hangs_holds_up_what_waits_there_and_not_what_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    monkeypatch.setattr("statspout.delivery.spool._READ_PATIENCE", 0.02)
+    left_behind(tmp_path, samples(100), each=20)
+    works, method = threading.Event(), getattr(SpoolFile, call)
+
+    def hangs(file: SpoolFile, *arguments: Any) -> Any:
+        works.wait(20)
+        return method(file, *arguments)
+
+    async def work(delivery: Delivery, store: Store) -> None:
+        monkeypatch.setattr(SpoolFile, call, hangs)
+        put(delivery, [sample("first")])
+        await asyncio.sleep(0.3)
+        store.up = True
+        for number in range(5):
+            put(delivery, [sample(f"new-{number}")])
+            await until(lambda: store.stored[-1:] == [sample(f"new-{number}")])  # noqa: B023 - it is awaited here
+        works.set()
+        await until(lambda: len(store.stored) == 106)
+
+    run(tmp_path, work, batch_size=20)
+
+
+def test_a_disk_and_a_close_that_hang_are_waited_for_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("statspout.delivery.delivery.CLOSE_PATIENCE", 1.0)
+    monkeypatch.setattr(SpoolFile, "write", lambda *_: time.sleep(5))
+
+    async def work(delivery: Delivery, store: Store) -> None:
+        store.close = lambda: time.sleep(5)  # type: ignore[method-assign]
+        store.up = True
+        await asyncio.sleep(0.05)
+        store.up = False
+        put(delivery, samples(1))
+        began = time.monotonic()
+        await delivery.stop(1.0)
+        assert time.monotonic() - began < 2.9
+
+    run(tmp_path, work)
 
 
 def test_the_directory_is_one_programs(tmp_path: Path) -> None:
@@ -436,7 +596,15 @@ def test_files_that_wait_for_nobody_are_told_of_and_expire(tmp_path: Path, caplo
     ]
 
 
-def test_what_cannot_be_written_is_told_once_and_delivered_all_the_same(
+def test_what_cannot_be_removed_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "old.spool").mkdir()
+    os.utime(tmp_path / "old.spool", (1, 1))
+    (tmp_path / "link.spool").symlink_to("nowhere")
+    SpoolDirectory(str(tmp_path), 2**30, 50).look_for_others(["store"])
+    assert "old.spool cannot be looked at, or removed: Is a directory" in caplog.text
+
+
+def test_what_cannot_be_written_is_told_once_and_holds_up_nothing_else(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     odd = [sample(labels={"what": object()})]
@@ -444,9 +612,11 @@ def test_what_cannot_be_written_is_told_once_and_delivered_all_the_same(
     async def work(delivery: Delivery, store: Store) -> None:
         put(delivery, odd)
         await until(lambda: delivery.spool and delivery.spool.failures)
+        put(delivery, samples(3))
+        await until(lambda: on_disk(tmp_path) == samples(3))
         store.up = True
 
-    assert run(tmp_path, work)[1].stored == odd
+    assert run(tmp_path, work)[1].stored == odd + samples(3)
     assert caplog.text.count("cannot be written: a object cannot be written") == 1
 
 

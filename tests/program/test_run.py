@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.daemon import Daemon, Finished, run_program
-from support.plugins import BOOK_AND_VAULT, SECRET
+from support.plugins import BOOK_AND_VAULT, ENDLESS, SECRET
 
 from statspout.testing import FakeEngine
 
@@ -118,6 +118,15 @@ def test_what_is_queued_at_a_signal_is_delivered(files: Path, tmp_path: Path) ->
             assert daemon.terminate() == 0
     stored = [line.split()[1] for line in path.read_text().splitlines() if line.startswith("stored")]
     assert sorted(stored) == names
+
+
+@pytest.mark.parametrize("name", ["stubborn", "threaded"])
+def test_a_call_that_does_not_end_cannot_keep_the_program(name: str, engine: FakeEngine, tmp_path: Path) -> None:
+    plugin = tmp_path / "endless.py"
+    plugin.write_text(ENDLESS)
+    with running(engine, f"--plugin={plugin}:{name.title()}", f"--repository={name}") as daemon:
+        daemon.eventually(lambda: f"{name} begins" in daemon.out)
+        assert daemon.terminate(timeout=10) == 0
 
 
 def test_a_second_signal_ends_it_at_once(engine: FakeEngine, files: Path, tmp_path: Path) -> None:

@@ -32,3 +32,27 @@ class Vault(Repository):
         raise RuntimeError(f"who are you, {self.token}?")
 '''
 """One that is slow, and one that shows its secret to whoever tries."""
+
+ENDLESS = '''
+import asyncio, contextlib, time
+from statspout import Repository
+
+class Stubborn(Repository):
+    """Will not be cancelled."""
+    name = "stubborn"
+
+    async def push(self, batch):
+        print("stubborn begins", flush=True)
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+class Threaded(Repository):
+    """Waits for a thread that cannot be."""
+    name = "threaded"
+
+    async def push(self, batch):
+        print("threaded begins", flush=True)
+        await asyncio.to_thread(time.sleep, 60)
+'''
+"""Two whose calls do not end, whatever the loop does."""

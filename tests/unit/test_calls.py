@@ -13,6 +13,7 @@ import pytest
 from statspout import Handling, Repository, Sample, option
 from statspout.delivery.backoff import Backoff
 from statspout.delivery.delivery import Delivery
+from statspout.delivery.worker import Worker
 from statspout.testing import sample, samples
 
 STORED: list[Sample] = []
@@ -143,17 +144,22 @@ def test_a_coroutine_is_cancelled_first(stubborn: bool, times: int) -> None:
 
 
 class Shy(Repository):
-    """Can be made once."""
+    """Cannot be made again at once."""
 
     name = "shy"
     push_timeout = 0.05
     flush_interval = 0.0
     count = 0
+    trouble: ClassVar[dict[int, BaseException]] = {
+        2: OSError("not again"),
+        3: SystemExit("nor now"),
+        4: asyncio.CancelledError(),
+    }
 
     def __post_init__(self) -> None:
         Shy.count += 1
-        if Shy.count == 2:
-            raise OSError("not again")
+        if error := Shy.trouble.get(Shy.count):
+            raise error
 
     def open(self) -> None:
         if Shy.count == 1:
@@ -168,8 +174,27 @@ def test_an_open_has_a_deadline_too_and_a_constructor_that_fails_is_retried() ->
         delivery = started(Shy())
         await until("delivered", delivery, 3)
         await delivery.stop(1)
-        assert Shy.count == 3
+        assert Shy.count == 5
 
+    asyncio.run(main())
+
+
+def test_a_thread_that_cannot_be_started_is_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures, start = [RuntimeError("can't start new thread")], threading.Thread.start
+
+    def started_at_last(thread: threading.Thread) -> None:
+        if failures:
+            raise failures.pop()
+        start(thread)
+
+    async def main() -> None:
+        worker = Worker("late")
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            await worker.call(int)
+        assert await worker.call(int, deadline=5) == 0
+        worker.stop()
+
+    monkeypatch.setattr(threading.Thread, "start", started_at_last)
     asyncio.run(main())
 
 

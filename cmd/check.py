@@ -11,7 +11,7 @@ from statspout.daemon import Daemon
 from statspout.errors import SourceError
 from statspout.logs import censored
 from statspout.options import described
-from statspout.repository import Repository, name_of
+from statspout.repository import Repository, name_of, settings_told
 
 
 def check(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) -> int:
@@ -24,7 +24,7 @@ def check(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) ->
     print(f"interval      {config.settings.interval:g} s")
     print(f"settings      {described(config.settings, changed=True) or 'as they are by default'}")
     for repository in config.repositories:
-        print(f"repository    {name_of(repository)}: {described(repository, name_of(repository)) or 'no settings'}")
+        print(f"repository    {name_of(repository)}: {settings_told(repository)}")
     for name, reason in sorted(config.registry.broken.items()):
         print(f"unusable      {name}: {reason}")
     for note in config.notes:

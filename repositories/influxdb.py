@@ -48,7 +48,9 @@ class InfluxDB(Repository):
     )
     labels: tuple[str, ...] = labels_option()
     gzip: bool = option(default=True, help="Compress what is sent.")
-    timeout: float = option(default=10.0, minimum=0.1, help="Seconds to wait for a connection and an answer.")
+    timeout: float = option(
+        default=10.0, minimum=0.1, maximum=3600, help="Seconds to wait for a connection and an answer."
+    )
     tls_ca: str | None = option(
         default=None, help="A file of certificates in PEM: authorities to trust for https instead of the system's."
     )
@@ -93,7 +95,8 @@ class InfluxDB(Repository):
         if not isinstance(error, Missing):
             return error
         assert self._api is not None, "open comes before push"
-        log.info("influxdb: made the %s", self._api.create())
+        name = f"{self.name}:{self.instance}" if self.instance else self.name
+        log.info("%s: made the %s", name, self._api.create())
         return self._attempt(batch)
 
     def _attempt(self, batch: Batch) -> RepositoryError | None:

@@ -42,7 +42,9 @@ class MongoDB(Repository):
     collection: str = option(default="stats", help="The collection in it.")
     user: str = option(default="", help="Who we are there, where the URI does not say it.")
     password: str = option(default="", secret=True, help="The password of that user.")
-    timeout: float = option(default=10.0, minimum=0.1, help="Seconds for the server to be found, and for each batch.")
+    timeout: float = option(
+        default=10.0, minimum=0.1, maximum=3600, help="Seconds for the server to be found, and for each batch."
+    )
     schema: Literal["own", "legacy"] = option(default="own", help="Documents: our own, or those of the Go program.")
     ttl: str = option(default="", help="The age at which documents are deleted, as 14d; without it they stay.")
     timeseries: bool = option(default=False, help="Make the collection a time series; MongoDB 5.0 or newer.")

@@ -43,7 +43,9 @@ class Webhook(Repository):
     headers: str = option(default="", secret=True, help="More headers, one `Name: value` a line.")
     gzip: bool = option(default=False, help="Compress the batches.")
     tls_ca: str | None = option(default=None, help="The file with the authority of the server's certificate, PEM.")
-    timeout: float = option(default=10.0, minimum=0.1, help="Seconds to connect, and to wait for the next byte.")
+    timeout: float = option(
+        default=10.0, minimum=0.1, maximum=3600, help="Seconds to connect, and to wait for the next byte."
+    )
 
     def __post_init__(self) -> None:
         self._target = target_of(self.url)

@@ -17,7 +17,7 @@ from cyclopts import App
 from statspout.configfile import Entries, read_file, take_file
 from statspout.errors import ConfigError, told
 from statspout.flags import command_line, go_dashes, take_flags
-from statspout.instances import Chosen, Groups, chosen, groups_of, shown
+from statspout.instances import Chosen, Groups, chosen, groups_of, idle_tables, shown
 from statspout.logs import hide
 from statspout.notes import exposed, without_effect
 from statspout.options import Setting, env_name, settings_of
@@ -38,6 +38,8 @@ class Understood:
     selected: list[Chosen]
     groups: Groups
     given: Given
+    idle: list[str]
+    """Tables of the file about instances that do not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def configure(argv: Sequence[str], environ: Mapping[str, str], classes: Sequence
     found = understand(argv, environ, classes)
     registry, groups, given = found.registry, found.groups, found.given
     every = [setting for group in groups.values() for setting in group]
-    notes = [*without_effect(given.values, environ, every), *exposed(given, every)]
+    notes = [*without_effect(given.values, environ, every), *exposed(given, every), *idle_notes(found)]
     with placed(given):
         settings = Settings(**_arguments(groups[""], given))
         repositories = [_construct(one, given) for one in found.selected]
@@ -76,8 +78,18 @@ def understand(argv: Sequence[str], environ: Mapping[str, str], classes: Sequenc
         groups = {"": _OWN, **groups_of(registry, selected)}
     given = read(argv, environ, groups)
     settings = [setting for group in groups.values() for setting in group if setting is not _CONFIG]
-    take_file(given, path, entries, settings, registry.broken)
-    return Understood(registry, selected, groups, given)
+    idle = idle_tables(entries, groups, registry)
+    take_file(given, path, {key: value for key, value in entries.items() if key not in idle}, settings, registry.broken)
+    return Understood(registry, selected, groups, given, sorted({key.rpartition(".")[0] for key in idle}))
+
+
+def idle_notes(found: Understood) -> Iterator[str]:
+    """A line for each table about an instance that does not run, unless none of its kind does: it may be misspelt."""
+    running = {one.cls.name for one in found.selected if one.instance}
+    for table in found.idle:
+        kind, _, instance = table.partition(".")
+        if found.registry.aliases.get(kind, kind) in running:
+            yield f"[{table}] has no effect: {kind}:{instance} is not in --repository"
 
 
 def _first_phase(
@@ -122,9 +134,17 @@ def placed(given: Given) -> Iterator[None]:
         flag = str(error)[2:]
         for end in (":", " "):  # as in `--rest.path: ...` and `--plugin x.py:X: ...`
             name, separator, rest = flag.partition(end)
-            if separator and name in given.origins and given.origins[name] != f"--{name}":
-                raise ConfigError(f"{given.origins[name]}{end}{rest}") from error
+            origin = _origin(name, given)
+            if separator and origin and origin != f"--{name}":
+                raise ConfigError(f"{origin}{end}{rest}") from error
         raise
+
+
+def _origin(name: str, given: Given) -> str | None:
+    """Where the setting was written; a secret by its file's flag, an instance's perhaps for all of its kind."""
+    kind, _, short = name.partition(".")
+    names = [name, name.removesuffix("-file"), f"{kind}.{short.rpartition('.')[2]}"]
+    return next((given.origins[one] for one in names if one in given.origins), None)
 
 
 def _in_environment(setting: Setting, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -162,7 +182,7 @@ def _construct(one: Chosen, given: Given) -> Repository:
 def _of_instance(text: str, one: Chosen, given: Given) -> str:
     """An error about ``--influxdb.url`` as one about ``--influxdb.a.url``, where it is that which was given."""
     kind = f"--{one.cls.name}."
-    name = text.removeprefix(kind).partition(":")[0]
+    name = text.removeprefix(kind).partition(":")[0].removesuffix("-file")
     is_own = one.instance and text.startswith(kind) and f"{one.prefix}.{name}" in given.values
     return f"--{one.prefix}.{text.removeprefix(kind)}" if is_own else text
 

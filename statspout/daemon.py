@@ -22,7 +22,7 @@ from statspout.logs import Limited, counted, setup
 from statspout.options import described, settings_of
 from statspout.quantities import amount, seconds
 from statspout.registry import check_class, check_instance, check_needs
-from statspout.repository import LiveRepository, Repository, handling_of, name_of
+from statspout.repository import LiveRepository, Repository, handling_of, name_of, prefix_of, settings_told
 from statspout.router import Route, Router, route_to
 from statspout.settings import Settings
 from statspout.sources.engine.address import unix_address
@@ -118,6 +118,8 @@ class Daemon:
             try:
                 if self.spools is not None:
                     self.spools.look_for_others([route.name for route in self.router.routes])
+                    if not any(isinstance(route, Delivery) and route.spool for route in self.router.routes):
+                        log.warning("--spool.dir has no effect: no repository here stores for later")
                 for route in self.router.routes:
                     route.start()
                 await self.web.start()
@@ -146,7 +148,7 @@ class Daemon:
         except Exception as error:
             raise ConfigError(f"repository {name_of(repository)}: {told(error)}") from error
         name = name_of(repository)
-        self.web.mount(repository.address, routes, f"{name.replace(':', '.')}.address", name)
+        self.web.mount(repository.address, routes, f"{prefix_of(repository)}.address", name)
 
     async def _collect(self) -> None:
         """Run the source for ever; should it fail in a way it does not know itself, say so and run it again."""
@@ -197,10 +199,7 @@ class Daemon:
             log.info("settings: %s", own)
         for route in self.router.routes:
             repository = route.repository
-            shown = [described(repository, route.name)]
-            if repository.handling is not None:
-                shown.append(described(repository.handling, route.name, changed=True))
-            log.info("repository %s: %s", route.name, " ".join(filter(None, shown)) or "no settings")
+            log.info("repository %s: %s", route.name, settings_told(repository))
         for setting, host, port in self.web.bound:
             log.info("%s: http://%s", setting, show_address(host, port))
 

@@ -112,7 +112,7 @@ class RetryAfter(RepositoryError):
     """The destination asks for a pause of ``seconds`` before the batch comes again."""
 
     def __init__(self, seconds: float, reason: str = "asked to wait") -> None:
-        super().__init__(f"{reason} ({seconds:g} s)")
+        super().__init__(f"{reason} ({seconds:.0f} s)")
         self.seconds = seconds
 
 

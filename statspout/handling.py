@@ -36,15 +36,20 @@ class Handling(Choice):
     """How a repository that stores is handed its samples."""
 
     batch_size: int | None = option(
-        default=None, minimum=1, help="The most samples of one write; each repository has a default of its own."
+        default=None,
+        minimum=1,
+        maximum=1_000_000,
+        help="The most samples of one write; each repository has a default of its own.",
     )
     flush_interval: float | None = option(
-        default=None, minimum=0, help="Seconds that a write waits for more samples; likewise."
+        default=None, minimum=0, maximum=3600, help="Seconds that a write waits for more samples; likewise."
     )
     push_timeout: float | None = option(
-        default=None, minimum=0.1, help="Seconds after which a write that hangs is given up; likewise."
+        default=None, minimum=0.1, maximum=86_400, help="Seconds after which a write that hangs is given up; likewise."
     )
-    queue_samples: int = option(default=50_000, minimum=1, help="Samples that wait in memory; the oldest go first.")
+    queue_samples: int = option(
+        default=50_000, minimum=1, maximum=100_000_000, help="Samples that wait in memory; the oldest go first."
+    )
     queue_bytes: str = option(default="64MiB", help="About how much memory they may take.")
 
     def most_bytes(self, prefix: str) -> int:

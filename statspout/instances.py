@@ -15,7 +15,7 @@ from statspout.handling import Choice, Handling
 from statspout.options import Setting, settings_of
 from statspout.registry import Registry, check_instance
 from statspout.repository import Repository, handling_of
-from statspout.values import Given
+from statspout.values import Given, spellings
 
 Groups = dict[str, tuple[Setting, ...]]
 """All settings: the program's own under ``""``, those of repositories under what they begin with."""
@@ -98,6 +98,23 @@ def groups_of(registry: Registry, selected: Iterable[Chosen] = ()) -> Groups:
     groups = {one.prefix: (*one.own(), *one.common()) for one in (*kinds, *selected)}
     _check_variables(groups)
     return groups
+
+
+def idle_tables(keys: Iterable[str], groups: Groups, registry: Registry) -> set[str]:
+    """Which keys of a file are right, but about instances that do not run, as ``influxdb.far.url``."""
+    known = {name for group in groups.values() for setting in group for name, _ in spellings(setting)}
+    found = set()
+    for key in keys:
+        kind, _, rest = key.partition(".")
+        _, _, short = rest.partition(".")
+        if (
+            short
+            and key not in known
+            and f"{kind}.{short}" in known
+            and registry.aliases.get(kind, kind) in registry.classes
+        ):
+            found.add(key)
+    return found
 
 
 def shown(registry: Registry) -> Groups:

@@ -77,14 +77,20 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-_PASSWORD = re.compile(r"(://[^/@\s:'\"]*:)[^@\s]*@")
+_PASSWORD = re.compile(r"(://[^/@\s:'\"]*:)[^@\s]*@|((?<![\w.+-])[\w.+-]+:)(?!//)[^@\s/'\"]+@(?!sha256:)")
+"""A password before a host, also where the scheme of the URL is wrong or missing; a digest of an image is none."""
+
+_PARAMETER = re.compile(r"([?&][\w-]*(?:token|key|secret|sig|pass|auth|code)[\w-]*=)[^&\s'\"#]+", re.IGNORECASE)
+"""What a parameter of a URL is called that gives access."""
 
 
 def censored(text: str) -> str:
-    """``text`` without the secrets in it, and without the passwords in URLs."""
+    """``text`` without the secrets in it, and without the passwords and tokens in URLs."""
     for secret in _secrets:
         text = text.replace(secret, "***")
-    return _PASSWORD.sub(r"\1***@", text) if "://" in text else text
+    if "@" in text:
+        text = _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***@", text)
+    return _PARAMETER.sub(r"\1***", text) if "=" in text else text
 
 
 class _OneLine(logging.Formatter):

@@ -31,6 +31,7 @@ class _Declared:
     name: str | None
     secret: bool
     minimum: float | None
+    maximum: float | None
 
 
 def option(
@@ -40,14 +41,16 @@ def option(
     name: str | None = None,
     secret: bool = False,
     minimum: float | None = None,
+    maximum: float | None = None,
 ) -> Any:
     """Declare one setting of an :class:`Options` class.
 
     ``help`` is one sentence. Without ``default`` the setting is required. ``name`` is its name after the prefix where
     the field's own will not do. A ``secret`` has a flag for a file that holds it and an environment variable, but
-    no flag of its own, and never reaches a log or a repr. Numbers below ``minimum`` are a ConfigError.
+    no flag of its own, and never reaches a log or a repr. Numbers below ``minimum`` or above ``maximum`` are a
+    ConfigError.
     """
-    declared = _Declared(help=help, name=name, secret=secret, minimum=minimum)
+    declared = _Declared(help=help, name=name, secret=secret, minimum=minimum, maximum=maximum)
     return dataclasses.field(default=default, repr=not secret, metadata={_KEY: declared})
 
 
@@ -95,6 +98,7 @@ class Setting:
     help: str
     secret: bool
     minimum: float | None
+    maximum: float | None
 
     @property
     def required(self) -> bool:
@@ -123,7 +127,9 @@ class Setting:
             shown = "the value" if self.secret else _quoted(value)
             raise ConfigError(f"{where}: {shown} is wrong: {wanted(self.type)} is right")
         if self.minimum is not None and isinstance(value, int | float) and not value >= self.minimum:
-            raise ConfigError(f"{where}: {_quoted(value)} is too small: {self.minimum:g} or more is right")
+            raise ConfigError(f"{where}: {_quoted(value)} is too small: {_number(self.minimum)} or more is right")
+        if self.maximum is not None and isinstance(value, int | float) and not value <= self.maximum:
+            raise ConfigError(f"{where}: {_quoted(value)} is too large: {_number(self.maximum)} or less is right")
 
     def shown(self) -> str:
         """Its default as a user would write it; empty when there is none to show."""
@@ -135,13 +141,20 @@ def _quoted(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float) and abs(value) <= sys.float_info.max:
-        return f"{value:g}"
+        return _number(value)
     return _shortened(repr(value)) if not isinstance(value, int) else "a number of so many digits"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if abs(value) < _LONGEST_NUMBER and value == int(value) else f"{value:g}"
 
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
+
+_LONGEST_NUMBER = 1e15
+"""From here on a number is told by its power of ten."""
 
 _LONGEST_SHOWN = 200
 """Characters of a wrong value that an error line shows."""
@@ -201,6 +214,7 @@ def _setting(
         help=declared.help,
         secret=declared.secret,
         minimum=declared.minimum,
+        maximum=declared.maximum,
     )
 
 

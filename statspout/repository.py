@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from statspout.handling import Choice, Handling
 from statspout.latest import Latest
-from statspout.options import Options, option
+from statspout.options import Options, described, option
 from statspout.sample import Container, ContainerSample, Sample
 
 if TYPE_CHECKING:
@@ -136,6 +136,19 @@ class LiveRepository(Repository):
 def name_of(repository: Repository) -> str:
     """What it is called in logs, metrics and the spool: ``influxdb``, or ``influxdb:a`` where there are several."""
     return f"{repository.name}:{repository.instance}" if repository.instance else repository.name
+
+
+def prefix_of(repository: Repository) -> str:
+    """What its settings begin with: ``influxdb``, or ``influxdb.a``."""
+    return name_of(repository).replace(":", ".")
+
+
+def settings_told(repository: Repository) -> str:
+    """All settings of its own, and what else it was told, in one line without secrets."""
+    told = [described(repository, prefix_of(repository))]
+    if repository.handling is not None:
+        told.append(described(repository.handling, prefix_of(repository), changed=True))
+    return " ".join(filter(None, told)) or "no settings"
 
 
 def renewed(repository: Repository) -> Repository:

@@ -65,6 +65,8 @@ def typed(setting: Setting, value: Any, where: str) -> Any:
             return convert(setting, value, where)
         setting.check(value, where)
         return tuple(value)
+    if bare(setting.type) is str and isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # an amount such as 65536, or a token of digits
     setting.check(value, where)
     return float(value) if bare(setting.type) is float else value
 
@@ -72,10 +74,13 @@ def typed(setting: Setting, value: Any, where: str) -> Any:
 def secret_file(path: str, where: str) -> str:
     """What the file holds, without white space around it, or ConfigError naming ``where`` its path was written."""
     try:
-        return Path(path).read_text().strip()
+        secret = Path(path).read_text().strip()
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigError(f"{where}: {path} cannot be read: {reason}") from error
+    if not secret:
+        raise ConfigError(f"{where}: {path} is empty: a file with the secret in it is right")
+    return secret
 
 
 def _bool(text: str) -> bool:

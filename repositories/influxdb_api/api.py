@@ -10,6 +10,7 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 from statspout import RepositoryError
+from statspout.logs import hide
 from statspout.repositories.influxdb_api.answers import Answer
 from statspout.repositories.influxdb_api.target import Target
 from statspout.repositories.influxdb_api.troubles import told
@@ -96,4 +97,6 @@ class Api(ABC):
             return {"Authorization": f"Token {self.target.token}"}
         if not self.target.basic:
             return {}
-        return {"Authorization": f"Basic {base64.b64encode(self.target.basic.encode()).decode()}"}
+        pair = base64.b64encode(self.target.basic.encode()).decode()
+        hide(pair)  # a careless server's error page repeats what it was asked
+        return {"Authorization": f"Basic {pair}"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from statspout import Container, ContainerSample
 from statspout.catalogue import ENTRIES, Entry
@@ -94,6 +94,10 @@ def _fields(entries: Iterable[Entry]) -> Fields:
     integers = [entry.field for entry in entries if is_integer(entry)]
     floats = [entry.field for entry in entries if entry.derive is None and not is_integer(entry)]
     derived = {entry.field: entry.derive for entry in entries if entry.derive is not None}
-    # To ask the sample for a derived one costs it a look-up that fails first.
-    floats_of = followed(attributes(*floats), derived.values())
+    # To ask the sample for a derived one costs it a look-up that fails first; one with only some fields must be asked.
+    quick, asked = followed(attributes(*floats), derived.values()), attributes(*floats, *derived)
+
+    def floats_of(sample: ContainerSample) -> tuple[Any, ...]:
+        return quick(sample) if type(sample) is ContainerSample else asked(sample)
+
     return Fields([*floats, *derived], integers, floats_of, attributes(*integers))

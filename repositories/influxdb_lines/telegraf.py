@@ -49,8 +49,17 @@ def _nanoseconds(field: str) -> Callable[[ContainerSample], int | None]:
 
 def _uptime(sample: ContainerSample) -> int | None:
     """As ``uptime_seconds``, in nanoseconds and not rounded."""
-    started = sample.container.started_at
+    started = _started(sample)
     return None if started is None or started > sample.time_ns else sample.time_ns - started
+
+
+_asked = attrgetter("uptime_seconds")
+
+
+def _started(sample: ContainerSample) -> int | None:
+    """None also in a sample with only some fields, when ``uptime_seconds`` is none of them."""
+    whole = type(sample) is ContainerSample or _asked(sample) is not None
+    return sample.container.started_at if whole else None
 
 
 def _same(*names: str) -> tuple[Field, ...]:
@@ -104,7 +113,7 @@ TABLES = (
         "docker_container_status",
         None,
         (
-            Field("started_at", "the container's start, ns", attrgetter("container.started_at")),
+            Field("started_at", "the container's start, ns", _started),
             Field("uptime_ns", "time since that", _uptime),
             Field("restart_count", "`restarts`"),
         ),

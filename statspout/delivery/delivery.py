@@ -17,7 +17,7 @@ from statspout.delivery.worker import Overdue
 from statspout.errors import Closed, Rejected, RepositoryError, RetryAfter, TooLarge, told
 from statspout.handling import Handling, Selection
 from statspout.logs import Limited, counted
-from statspout.repository import Repository, name_of
+from statspout.repository import Repository, name_of, prefix_of
 from statspout.sample import Container, Sample
 
 if TYPE_CHECKING:
@@ -27,7 +27,12 @@ log = logging.getLogger("statspout.delivery")
 
 _DRAINING_PAUSE = 0.5
 _PAUSE = 1.0
-_LONGEST_PAUSE = 3600.0
+_LONGEST_PAUSE = 600.0
+"""Seconds; a destination that asks for more is asked again after that: one odd header is not to silence it."""
+
+_IN_VAIN = 10
+"""Samples rejected each by itself, with none stored between them, after which it is not they that are wrong."""
+
 _QUICK_FLUSH = 0.5
 """Seconds that a batch waits for more where there is a spool: a working destination then leaves it nothing to do."""
 
@@ -50,7 +55,7 @@ class Delivery:
         self.close_failed = False
         """Whether what the repository owed when it was closed, such as a buffer, may be lost."""
         handling = repository.handling if isinstance(repository.handling, Handling) else Handling()
-        self._selection = Selection(repository.handling or handling, self.name)
+        self._selection = Selection(repository.handling or handling, prefix_of(repository))
         self._accepts = repository.accepts
         self._clears = type(repository).clear is not Repository.clear
         self._most = handling.batch_size or repository.batch_size
@@ -58,10 +63,14 @@ class Delivery:
         self._deadline = handling.push_timeout or repository.push_timeout
         self._calls = Calls(repository)
         self._sizing = Sizing(self._most)
-        self._queue = Queue(handling.queue_samples, handling.most_bytes(self.name), segment=self._most, journal=spool)
+        self._queue = Queue(
+            handling.queue_samples, handling.most_bytes(prefix_of(repository)), segment=self._most, journal=spool
+        )
         self.spool = spool
         self._lanes = Lanes(self._queue, spool)
         self._backoff = backoff or Backoff()
+        self._in_vain = 0
+        """Samples that were rejected each by itself since one was stored."""
         self._open = False
         self._wanted = asyncio.Event()
         self._full = asyncio.Event()
@@ -173,11 +182,11 @@ class Delivery:
             return
         if not (self._lanes.backlog or self._sizing.suspects):
             await self._fill()
-        lane = await self._lanes.choose(self._sizing.next, stay=bool(self._sizing.suspects))
+        lane = await self._lanes.choose(self._next_size, stay=bool(self._sizing.suspects))
         if lane is None:
             await self._pause(_PAUSE)
             return
-        head = lane.take(self._sizing.next)
+        head = lane.take(self._next_size)
         if isinstance(head, Container):
             await self._clear(head)
         else:
@@ -225,7 +234,9 @@ class Delivery:
             await self._calls("push", self._selection.narrow(batch.samples), deadline=self._deadline)
         except Rejected as error:
             if not self._rejected(lane, batch, error):
-                await self._failed("push", error)
+                everything = self._in_vain >= _IN_VAIN
+                told = f"every sample is rejected: {error}: is that the right place?" if everything else str(error)
+                await self._failed("push", RepositoryError(told))
         except Exception as error:  # noqa: BLE001 - foreign code: whatever it is, the batch is kept and retried
             self._overflowed(lane.give_back())
             await self._failed("push", error)
@@ -246,7 +257,13 @@ class Delivery:
             self.books.failures += 1
             self._tell("clear", error)
 
+    @property
+    def _next_size(self) -> int:
+        """The most samples of the next batch; where all are rejected, one is enough to see whether that is over."""
+        return self._sizing.next if self._in_vain < _IN_VAIN else 1
+
     def _stored(self, count: int) -> None:
+        self._in_vain = 0
         self.books.delivered += count
         if self._backoff.failures:
             log.info("%s: works again; %s delivered", self.name, counted(count, "sample"))
@@ -256,7 +273,8 @@ class Delivery:
     def _rejected(self, lane: Queue, batch: Batch, error: Rejected) -> bool:
         """Drop what will never be accepted; False when that is nothing. Where it is unknown which, halves tell."""
         count = len(batch)
-        if error.count is None and error.indices is None and count > 1:
+        unnamed = error.count is None and error.indices is None
+        if unnamed and count > 1:
             self.books.failures += 1
             self._overflowed(lane.give_back())
             (self._sizing.too_large if isinstance(error, TooLarge) else self._sizing.rejected)(count)
@@ -270,7 +288,8 @@ class Delivery:
             self._stored(count - lost)
             return True
         self._overflowed(lane.give_back(bad))
-        return bool(bad)
+        self._in_vain += unnamed
+        return bool(bad) and self._in_vain < _IN_VAIN
 
     def _drop_rejected(self, count: int, error: Rejected) -> None:
         if count:

@@ -8,7 +8,7 @@ from statspout.delivery.books import Books
 from statspout.errors import ConfigError, told
 from statspout.handling import Choice, Selection
 from statspout.logs import Limited
-from statspout.repository import LiveRepository, name_of
+from statspout.repository import LiveRepository, name_of, prefix_of
 from statspout.sample import Container, Sample
 
 log = logging.getLogger("statspout.delivery")
@@ -21,7 +21,7 @@ class Live:
         self.repository = repository
         self.name = name_of(repository)
         self.books = Books()
-        self._selection = Selection(repository.handling or Choice(), self.name)
+        self._selection = Selection(repository.handling or Choice(), prefix_of(repository))
         self._limited = Limited(log)
 
     def put(self, sample: Sample) -> None:

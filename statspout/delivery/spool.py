@@ -15,7 +15,7 @@ from statspout.delivery.backoff import Backoff
 from statspout.delivery.books import Books
 from statspout.delivery.encoding import decode, encode
 from statspout.delivery.queue import Queue, Segment
-from statspout.delivery.spoolfile import Damaged, Range, Row, SpoolFile
+from statspout.delivery.spoolfile import Damaged, Gone, Range, Row, SpoolFile
 from statspout.delivery.worker import Worker
 from statspout.logs import Limited, counted
 from statspout.sample import Sample
@@ -42,13 +42,15 @@ class Spool:
     the disk is told once and costs nothing but the safety: samples wait in memory meanwhile.
     """
 
-    def __init__(self, path: Path, *, name: str, most_bytes: int, max_age: float) -> None:
+    def __init__(
+        self, path: Path, *, name: str, most_bytes: int, max_age: float, hold: Callable[[], None] = lambda: None
+    ) -> None:
         self.name = name
         self.queue = Queue(2**62, journal=self)
         self.failures = 0
         """Writes and reads that failed."""
         self._max_age = max_age
-        self._file = SpoolFile(path, most_bytes)
+        self._file = SpoolFile(path, most_bytes, hold)
         self._thread = Worker(f"spool-{name}")
         self._books = Books()
         self._memory = Queue(0)
@@ -73,10 +75,8 @@ class Spool:
 
     @property
     def bytes(self) -> int:
-        """The size of the file, without its log; 0 where there is none."""
-        with contextlib.suppress(OSError):
-            return self._file.path.stat().st_size
-        return 0
+        """The size of the file and its log; 0 where there is none."""
+        return self._file.size
 
     # the delivery's side
 
@@ -282,7 +282,8 @@ class Spool:
             if lost:
                 self._on_disk -= lost
                 self._books.drop("expired", lost)
-                log.warning("%s: %s in the spool were too old, and are dropped", self.name, counted(lost, "sample"))
+                told = "%s: %s in the spool were too old, and are dropped"
+                self._limited.warning(f"{self.name} expired", told, self.name, counted(lost, "sample"))
             if not lost:
                 break  # what comes behind is younger
         return True
@@ -356,13 +357,12 @@ class Spool:
         """Begin with a new file; what is in memory goes there."""
         self.failures += 1
         self._is_open = False
-        try:
-            away = self._file.quarantine()
-        except OSError as trouble:
-            self._failed("put away", trouble)
+        if isinstance(error, Gone):
+            self._file.close()
+            told = "%s: the spool %s is gone: %s; a new one is made"
+            self._limited.warning(f"{self.name} gone", told, self.name, self._file.path, error)
         else:
-            where = f"it is {away} now" if away else "a new one is made"
-            log.error("%s: the spool %s is damaged: %s; %s", self.name, self._file.path, error, where)
+            self._put_away(error)
         self._lose(self._on_disk)
         self._ranges.clear()
         self._freed.clear()
@@ -373,6 +373,15 @@ class Spool:
             segment.row = segment.saved = 0
         self._unsaved = deque(waiting)
         self._wanted.set()
+
+    def _put_away(self, error: Damaged) -> None:
+        try:
+            away = self._file.quarantine()
+        except OSError as trouble:
+            self._failed("put away", trouble)
+        else:
+            told = "%s: the spool %s cannot be used: %s; it is %s now, and a new one is made"
+            log.error(told, self.name, self._file.path, error, away)
 
     def _lose(self, samples: int) -> None:
         if samples:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import threading
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -30,45 +31,59 @@ class SpoolDirectory:
         self.path = Path(path)
         self._most_bytes, self._max_age = most_bytes, max_age
         self._lock = -1
+        self._busy = threading.Lock()
 
     def check(self) -> None:
-        """Make the directory where it is missing; ConfigError when it cannot be written to."""
-        try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except FileExistsError:
-            raise ConfigError(f"--spool.dir: {self.path} is a file: a directory is right") from None
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"--spool.dir: {self.path} cannot be made: {_reason(error)}") from error
-        if not os.access(self.path, os.W_OK | os.X_OK):
-            raise ConfigError(f"--spool.dir: {self.path} cannot be written to by this user: one that can is right")
+        """ConfigError when the directory, or the nearest that is there, cannot be written to. Nothing is made."""
+        if "\0" in str(self.path):
+            raise ConfigError(f"--spool.dir: {self.path} cannot be made: it has a NUL in it")
+        there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise ConfigError(f"--spool.dir: {there} is a file: a directory is right")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ConfigError(f"--spool.dir: {there} cannot be written to by this user: one that can is right")
 
     def __enter__(self) -> Self:
         self.check()
-        lock = self.path / "lock"
         try:
-            self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self.hold()
+        except BlockingIOError as error:
+            raise ConfigError(f"--spool.dir: {self.path} {error}: a directory of its own is right") from error
         except OSError as error:
-            raise ConfigError(f"--spool.dir: {lock} cannot be opened: {_reason(error)}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            other = os.read(self._lock, 20).decode("ascii", "replace").strip()
-            self._unlock()
-            raise ConfigError(
-                f"--spool.dir: {self.path} is in use by process {other or '?'}: a directory of its own is right"
-            ) from error
-        # Who holds it; a full disk is no reason to do without the lock.
-        with contextlib.suppress(OSError):
-            os.ftruncate(self._lock, 0)
-            os.write(self._lock, str(os.getpid()).encode())
+            raise ConfigError(f"--spool.dir: {self.path} cannot be made or locked: {_reason(error)}") from error
         return self
+
+    def hold(self) -> None:
+        """Have the directory, and have it locked; also when it was removed meanwhile.
+
+        BlockingIOError when another process has it, OSError when it cannot be made. May be called in any thread.
+        """
+        with self._busy:
+            lock = self.path / "lock"
+            with contextlib.suppress(OSError):
+                if self._lock >= 0 and lock.stat().st_ino == os.fstat(self._lock).st_ino:
+                    return
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            taken = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                other = os.read(taken, 20).decode("ascii", "replace").strip()
+                os.close(taken)
+                raise BlockingIOError(error.errno, f"is in use by process {other or '?'}") from error
+            self._unlock()
+            self._lock = taken
+            # Who holds it; a full disk is no reason to do without the lock.
+            with contextlib.suppress(OSError):
+                os.ftruncate(taken, 0)
+                os.write(taken, str(os.getpid()).encode())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._unlock()
 
     def spool(self, name: str) -> Spool:
         """The spool of the repository called ``name``."""
-        return Spool(self._file(name), name=name, most_bytes=self._most_bytes, max_age=self._max_age)
+        return Spool(self._file(name), name=name, most_bytes=self._most_bytes, max_age=self._max_age, hold=self.hold)
 
     def look_for_others(self, names: Collection[str]) -> None:
         """Tell of files of repositories that are not among ``names``; remove those that are too old."""
@@ -97,7 +112,9 @@ class SpoolDirectory:
         return self.path / f"{name.replace(':', '.')}{_SUFFIX}"
 
     def _unlock(self) -> None:
-        os.close(self._lock)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
 
 def _parts(path: Path) -> list[Path]:

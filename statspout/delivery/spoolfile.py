@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,11 @@ _LOG_BYTES = 4 * 2**20
 
 
 class Damaged(Exception):
-    """The file is no spool, or not any more."""
+    """The file cannot be used, and never will be."""
+
+
+class Gone(Damaged):
+    """The file is not there any more, or another has taken its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,13 @@ Range = tuple[int, int]
 class SpoolFile:
     """Rows on disk. The methods block; they raise Damaged, or sqlite3.Error or OSError for what may pass.
 
-    ``most_bytes`` bounds the file without its log of a few MiB.
+    ``most_bytes`` bounds the file without its log of a few MiB. ``hold`` makes sure of the directory before the file is
+    opened; it raises OSError.
     """
 
-    def __init__(self, path: Path, most_bytes: int) -> None:
+    def __init__(self, path: Path, most_bytes: int, hold: Callable[[], None] = lambda: None) -> None:
         self.path = path
+        self._hold = hold
         self._most_bytes = most_bytes
         self._db: sqlite3.Connection | None = None
         self._inode = 0
@@ -65,6 +71,7 @@ class SpoolFile:
     def open(self) -> tuple[Range | None, int]:
         """Open or make the file; the range of its rows and how many samples are in them."""
         self.close()
+        self._hold()
         with self._telling():
             self._db = self._connected()
             first, last, samples = self._db.execute("SELECT min(id), max(id), sum(samples) FROM batches").fetchone()
@@ -82,7 +89,7 @@ class SpoolFile:
             if (application, version) == (0, 0) and not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 db.executescript(_SCHEMA)
             elif (application, version) != (_APPLICATION, VERSION):
-                raise Damaged("it is no spool of this version")
+                raise Damaged(_strange(application, version))
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             db.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
@@ -150,6 +157,15 @@ class SpoolFile:
         return samples or 0
 
     @property
+    def size(self) -> int:
+        """Bytes of the file and its log."""
+        found = 0
+        for end in ("", "-wal"):
+            with contextlib.suppress(OSError):
+                found += Path(f"{self.path}{end}").stat().st_size
+        return found
+
+    @property
     def bytes(self) -> int:
         """What the rows take on disk."""
         pages, spare, size = (self._pragma(name) for name in ("page_count", "freelist_count", "page_size"))
@@ -209,7 +225,7 @@ class SpoolFile:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         db = self._connection()
         if self.path.stat().st_ino != self._inode:
-            raise FileNotFoundError("it was replaced")
+            raise Gone("another took its place")
         db.execute("BEGIN IMMEDIATE")
         try:
             yield db
@@ -225,7 +241,7 @@ class SpoolFile:
         try:
             yield
         except FileNotFoundError as error:
-            raise Damaged("it is gone") from error
+            raise Gone("it was removed") from error
         except sqlite3.DatabaseError as error:
             code = getattr(error, "sqlite_errorcode", 0)
             if code in _DAMAGED or code & 0xFF in _DAMAGED or "no such table" in str(error):
@@ -238,6 +254,12 @@ def _oldest(db: sqlite3.Connection, waiting: Sequence[Range]) -> Iterator[tuple[
     for range_ in waiting:
         query = "SELECT id, samples, length(data) FROM batches WHERE id BETWEEN ? AND ? ORDER BY id"
         yield from db.execute(query, range_)
+
+
+def _strange(application: int, version: int) -> str:
+    if application == _APPLICATION:
+        return f"it is of version {version}, and this program's is {VERSION}"
+    return "it is no spool"
 
 
 def _room(size: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -397,7 +398,7 @@ def test_a_damaged_file_is_put_away_and_all_goes_on(
     _, store = run(tmp_path, work)
     assert store.stored[-3:] == samples(3)
     assert [path.name[:19] for path in tmp_path.glob("*damaged*")] == ["store.spool.damaged"]
-    assert caplog.text.count("is damaged") == 1
+    assert caplog.text.count("cannot be used") == 1
 
 
 def test_a_file_that_vanishes_costs_what_was_only_there(tmp_path: Path) -> None:
@@ -416,6 +417,43 @@ def test_a_file_that_vanishes_costs_what_was_only_there(tmp_path: Path) -> None:
     delivery, store = run(tmp_path, work, batch_size=10)
     assert delivery.books.dropped == {"damaged": 90}, "ten were in memory"
     assert (len(store.stored), on_disk(tmp_path)) == (16, [])
+
+
+def test_a_directory_that_vanishes_is_made_again_and_locked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "spool"
+
+    async def work(delivery: Delivery, store: Store) -> None:
+        put(delivery, samples(3))
+        await until(lambda: len(on_disk(folder)) == 3)
+        shutil.rmtree(folder)
+        put(delivery, samples(5)[3:])
+        await until(lambda: on_disk(folder) == samples(5))
+        with pytest.raises(ConfigError, match="is in use by process"):
+            SpoolDirectory(str(folder), 2**30, DAY).__enter__()
+        store.up = True
+
+    assert run(folder, work)[1].stored == samples(5)
+    assert caplog.text.count("is gone: it was removed; a new one is made") == 1
+
+
+def test_who_has_lost_its_directory_to_another_program_leaves_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("statspout.delivery.spool.Backoff", lambda **_: Backoff(first=0.02, cap=0.02))
+    folder = tmp_path / "spool"
+
+    async def work(delivery: Delivery, store: Store) -> None:
+        put(delivery, samples(3))
+        await until(lambda: len(on_disk(folder)) == 3)
+        shutil.rmtree(folder)
+        with SpoolDirectory(str(folder), 2**30, DAY):
+            (folder / "store.spool").write_text("another's")
+            put(delivery, samples(5)[3:])
+            await until(lambda: delivery.spool and delivery.spool.failures > 3)
+            assert (folder / "store.spool").read_text() == "another's"
+        store.up = True
+
+    assert run(folder, work)[1].stored == samples(5)
 
 
 def test_a_file_that_is_damaged_meanwhile_does_not_cost_what_comes(tmp_path: Path) -> None:
@@ -573,7 +611,7 @@ def test_the_directory_is_one_programs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"), [("file", "is a file"), ("file/x", "cannot be made"), ("n\0l", "cannot be made")]
+    ("path", "reason"), [("file", "is a file"), ("file/x", "is a file"), ("n\0l", "cannot be made")]
 )
 def test_a_directory_that_cannot_be_is_a_wrong_setting(tmp_path: Path, path: str, reason: str) -> None:
     (tmp_path / "file").touch()

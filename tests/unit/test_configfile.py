@@ -125,7 +125,7 @@ WRONG = {
     ),
     "a file of a file": ("config = 'x'", "config: there is no such setting"),
     "text for a number": ("interval = '3'", "interval: '3' is wrong: a number is right"),
-    "number for a text": ("[host]\nname = 3", "host.name: 3 is wrong: a text is right"),
+    "number for a text": ("[host]\nname = 3.5", "host.name: 3.5 is wrong: a text is right"),
     "flag for a number": ("daemons = true", "daemons: true is wrong: a whole number is right"),
     "more digits than a number has": (
         "interval = 1" + "0" * 400,
@@ -154,7 +154,7 @@ WRONG = {
         "repository = 'rest'\nrest.path = '/{x}'",
         "rest.path: '/{x}' is wrong: a path such as /stats is right",
     ),
-    "no secret": ("[graphite]\ntoken = 3", "graphite.token: the value is wrong: a text is right"),
+    "no secret": ("[graphite]\ntoken = true", "graphite.token: the value is wrong: a text is right"),
     "no secret file": ("[graphite]\ntoken-file = '/nope'", "graphite.token-file: /nope cannot be read: No such file"),
     "no path of a secret": (
         "[graphite]\ntoken-file = 3",
@@ -231,10 +231,10 @@ def test_its_defaults_are_the_defaults_when_they_are_not_comments_any_more(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = re.sub(r"^#([\w-]+ = )", r"\1", printed(capsys), flags=re.MULTILINE)
-    text = re.sub(r"^([a-z-]+-file) = .*", r"\1 = '/dev/null'", text, flags=re.MULTILINE)
+    text = re.sub(r"^[a-z-]+-file = .*", "", text, flags=re.MULTILINE)
     given = loaded(file, text).given.values
     every = [s for group in understand([], {}, [Graphite]).groups.values() for s in group if s.name != "config"]
-    assert {s.name: s.default for s in every if not s.required and s.default is not None} == {
+    assert {s.name: s.default for s in every if not (s.required or s.secret or s.default is None)} == {
         name: value for name, value in given.items() if name != "config"
     }
 
@@ -284,3 +284,15 @@ def test_in_code_what_only_the_command_line_reads_is_refused() -> None:
     for name in ("config", "plugin", "repository"):
         with pytest.raises(ConfigError, match=f"--{name}: only the command line reads it"):
             run([Graphite(host="a")], **{name: "x"})
+
+
+def test_an_amount_and_a_token_of_digits_may_be_numbers(file: Path) -> None:
+    given = loaded(file, "[spool]\ndir = '/x'\nmax-bytes = 65536\n[graphite]\ntoken = 1234").given.values
+    assert (given["spool.max-bytes"], given["graphite.token"]) == ("65536", "1234")
+
+
+def test_a_secret_that_is_empty_is_a_wrong_setting(file: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"graphite.token-file: /dev/null is empty: a file with the secret in it is right"
+    ):
+        loaded(file, "[graphite]\ntoken-file = '/dev/null'")

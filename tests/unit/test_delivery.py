@@ -11,7 +11,18 @@ from typing import Any
 
 import pytest
 
-from statspout import Closed, Container, ContainerSample, Handling, Metric, Rejected, Repository, RetryAfter, Sample
+from statspout import (
+    Closed,
+    Container,
+    ContainerSample,
+    Handling,
+    Metric,
+    Rejected,
+    Repository,
+    RetryAfter,
+    Sample,
+    TooLarge,
+)
 from statspout.delivery.backoff import Backoff
 from statspout.delivery.delivery import Delivery
 from statspout.delivery.live import Live
@@ -259,6 +270,34 @@ def test_retry_after_is_respected() -> None:
     repository = Recorder()
     repository.script = [RetryAfter(0.25)]
     deliver(repository, work)
+
+
+@pytest.mark.parametrize("error", [Rejected, TooLarge])
+def test_a_destination_that_rejects_everything_is_a_wrong_place_and_loses_little(
+    error: type[Rejected], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Wrong(Recorder):
+        name = "wrong"
+
+        def push(self, batch: Sequence[Sample]) -> None:
+            self.calls.append("push")
+            if self.poison:
+                raise error("HTTP 400")
+            self.stored.extend(batch)
+
+    async def work(delivery: Delivery) -> None:
+        put(500)(delivery)
+        async with asyncio.timeout(5):
+            while delivery.books.failures < 150:  # noqa: ASYNC110 - it happens in a thread
+                await asyncio.sleep(0.01)
+        repository.poison = set()
+
+    repository = Wrong()
+    repository.poison = {1}
+    books = deliver(repository, work).books
+    assert 10 <= books.dropped["rejected"] < 120
+    assert books.delivered == 500 - books.dropped["rejected"]
+    assert "every sample is rejected: HTTP 400: is that the right place?; " in caplog.text
 
 
 def test_a_bisection_does_not_wait_for_more_samples() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from statspout import Choice, ConfigError, Handling, Repository, Sample, option
-from statspout.config import Config, configure
+from statspout.config import Config, configure, placed
 from statspout.daemon import Daemon
 from statspout.repository import name_of
 from statspout.settings import Settings
@@ -83,6 +83,18 @@ def test_a_file_has_a_table_for_each(tmp_path: Path) -> None:
     assert second.handling is None
 
 
+def test_a_table_of_an_instance_that_does_not_run_may_stay(tmp_path: Path) -> None:
+    file = tmp_path / "statspout.toml"
+    file.write_text('[depot]\nurl = "x"\n[depot.a]\nsize = 2\n[dep.far]\nsize = 3\ntoken-file = "/nowhere"\n')
+    assert depots(f"--config={file}", "--repository=depot:a") == {"depot:a": ("x", "", 2)}
+    notes = config(f"--config={file}", "--repository=depot:a").notes
+    assert notes == ["[dep.far] has no effect: dep:far is not in --repository"]
+    assert config(f"--config={file}", "--repository=stdout").notes == [], "all of them may be switched off for a while"
+    file.write_text("[depot.far]\nsise = 3\n")
+    with pytest.raises(ConfigError, match=r"depot.far.sise: there is no such setting"):
+        config(f"--config={file}", "--repository=stdout")
+
+
 def test_each_is_handled_as_its_settings_say() -> None:
     argv = ["--repository=depot:a,depot:b,rest", "--depot.url=x", "--depot.batch-size=7", "--depot.b.batch-size=8"]
     a, b, rest = config(*argv, "--depot.b.exclude=db,web", "--rest.fields=pids", "--rest.include=web").repositories
@@ -134,6 +146,10 @@ def test_a_setting_of_the_class_goes_before_one_that_all_have() -> None:
             ["--repository=depot:a", "--depot.url=x", "--depot.a.size=0"],
             "--depot.a.size: 0 is too small: 1 or more is right",
         ),
+        (
+            ["--repository=depot:a", "--depot.url=x", "--depot.a.batch-size=9999999"],
+            "--depot.a.batch-size: 9999999 is too large",
+        ),
         (["--repository=rest", "--rest.batch-size=3"], "--rest.batch-size: there is no such flag: did you mean"),
     ],
 )
@@ -149,6 +165,15 @@ def test_instances_in_code_are_told_apart_by_their_names() -> None:
         Settings(demo=True), [Depot(url="x"), Depot(url="x", instance="b", handling=Handling(batch_size=3))]
     )
     assert [route.name for route in daemon.router.routes] == ["depot", "depot:b"]
+
+
+def test_what_only_the_start_finds_wrong_names_where_it_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "statspout.toml"
+    file.write_text('repository = ["depot:a"]\n[depot]\nurl = "x"\n[depot.a]\nfields = "nope"\n')
+    made = config(f"--config={file}")
+    with pytest.raises(ConfigError) as caught, placed(made.given):
+        Daemon(Settings(demo=True), made.repositories)
+    assert str(caught.value).startswith(f"{file}: depot.a.fields: there is no field 'nope'")
 
 
 @pytest.mark.parametrize(

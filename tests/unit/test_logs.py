@@ -119,3 +119,20 @@ def test_lines_go_to_what_is_standard_error_when_they_are_written(monkeypatch: p
     monkeypatch.setattr("sys.stderr", taken := io.StringIO())
     logging.getLogger("statspout").warning("above the table")
     assert taken.getvalue().endswith("WARNING above the table\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("htp://me:passw0rd@host/x", "htp://me:***@host/x"),
+        ("'me:passw0rd@localhost:9/x' is wrong", "'me:***@localhost:9/x' is wrong"),
+        ("http//me:passw0rd@host", "http//me:***@host"),
+        ("to http://h/?token=abc&apikey=d#e", "to http://h/?token=***&apikey=***#e"),
+        ("http://h/?a=b&X-Sig=q1 was it", "http://h/?a=b&X-Sig=*** was it"),
+        ("image=nginx:1.25@sha256:abc", "image=nginx:1.25@sha256:abc"),
+        ("12:30:05 me@host.example", "12:30:05 me@host.example"),
+        ("unix:///var/run/docker.sock", "unix:///var/run/docker.sock"),
+    ],
+)
+def test_what_looks_like_a_secret_in_a_url_is_not_shown(text: str, shown: str) -> None:
+    assert logs.censored(text) == shown

@@ -28,6 +28,10 @@ ON_DISK_BY = 0.85
 _RIPE = 0.5
 """Seconds: what came later than that waits for the next write; a destination that works will have it by then."""
 
+_LAST_ATTEMPTS = 3
+_LAST_PAUSE = 0.2
+"""Seconds between two attempts at the last write: somebody may be reading the file, or it is damaged and made anew."""
+
 _READ_PATIENCE = 1.0
 """Seconds for which a delivery waits for what is on disk; then what is new goes first."""
 
@@ -131,7 +135,10 @@ class Spool:
                 # Not in the middle of a write, of which nobody would know what came of it.
                 if self._task is not None:
                     self._task.cancel()
-                await self._write(ripe=0)
+                for _ in range(_LAST_ATTEMPTS):
+                    if await self._write(ripe=0):
+                        break
+                    await asyncio.sleep(_LAST_PAUSE)
                 await self._thread.call(self._file.close)
         self._thread.stop()
         self.leave(self.queue)

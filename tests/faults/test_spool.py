@@ -21,7 +21,7 @@ from statspout.delivery.backoff import Backoff
 from statspout.delivery.delivery import Delivery
 from statspout.delivery.encoding import decode
 from statspout.delivery.spooldir import SpoolDirectory
-from statspout.delivery.spoolfile import Row, SpoolFile
+from statspout.delivery.spoolfile import Damaged, Row, SpoolFile
 from statspout.testing import sample, samples
 
 DAY = 86_400.0
@@ -574,7 +574,7 @@ def test_a_disk_that_hangs_holds_up_what_waits_there_and_not_what_is_new(
         store.up = True
         for number in range(5):
             put(delivery, [sample(f"new-{number}")])
-            await until(lambda: store.stored[-1:] == [sample(f"new-{number}")])  # noqa: B023 - it is awaited here
+            await until(lambda: sample(f"new-{number}") in store.stored)  # noqa: B023 - it is awaited here
         works.set()
         await until(lambda: len(store.stored) == 106)
 
@@ -598,6 +598,23 @@ def test_a_disk_and_a_close_that_hang_are_waited_for_at_the_same_time(
         assert time.monotonic() - began < 2.9
 
     run(tmp_path, work)
+
+
+def test_the_last_write_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures, write = [Damaged("it is gone"), sqlite3.OperationalError("database is locked")], SpoolFile.write
+
+    def fails_at_first(file: SpoolFile, *arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return write(file, *arguments)
+
+    async def work(delivery: Delivery, _: Store) -> None:
+        monkeypatch.setattr("statspout.delivery.spool.ON_DISK_BY", 60)
+        monkeypatch.setattr(SpoolFile, "write", fails_at_first)
+        put(delivery, samples(3))
+
+    run(tmp_path, work)
+    assert on_disk(tmp_path) == samples(3)
 
 
 def test_the_directory_is_one_programs(tmp_path: Path) -> None:

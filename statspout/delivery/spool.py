@@ -15,7 +15,8 @@ from statspout.delivery.backoff import Backoff
 from statspout.delivery.books import Books
 from statspout.delivery.encoding import decode, encode
 from statspout.delivery.queue import Queue, Segment
-from statspout.delivery.spoolfile import Damaged, Gone, Range, Row, SpoolFile
+from statspout.delivery.ranges import Range, Ranges
+from statspout.delivery.spoolfile import Damaged, Gone, Row, SpoolFile
 from statspout.delivery.worker import Worker
 from statspout.logs import Limited, counted
 from statspout.sample import Sample
@@ -62,7 +63,7 @@ class Spool:
         self._unsaved: deque[Segment] = deque()
         self._changed: list[Segment] = []
         self._freed: list[int] = []
-        self._ranges: deque[Range] = deque()
+        self._ranges = Ranges()
         self._on_disk = 0
         self._is_open = False
         self._wanted = asyncio.Event()
@@ -114,17 +115,20 @@ class Spool:
 
     async def _load(self, most: int) -> None:
         async with self._busy:
-            if any(segment.row and segment.samples for segment in self._changed):
+            if any(segment.samples and self._waits_next(segment.row) for segment in self._changed):
                 return  # a row on disk holds more than waits, until the next write
             try:
                 while self._ranges and not self.queue:
-                    self._take_in(await self._thread.call(self._read, self._ranges[0], most))
+                    self._take_in(await self._thread.call(self._read, self._ranges.next, most))
             except Damaged as error:
                 self._replace(error)
             except (sqlite3.Error, OSError) as error:
                 self._failed("read", error)
         if not self._ranges and self._on_disk:
             self._lose(self._on_disk)  # rows that should be there are not
+
+    def _waits_next(self, row: int) -> bool:
+        return bool(self._ranges) and self._ranges.next[0] <= row <= self._ranges.next[1]
 
     async def finish(self, patience: float) -> None:
         """Write all that waits, for so many seconds at most, and let go of the file."""
@@ -172,10 +176,7 @@ class Spool:
         """Take over what is on disk already."""
         if not segment.row:
             return False
-        if self._ranges and self._ranges[-1][1] == segment.row - 1:
-            self._ranges[-1] = self._ranges[-1][0], segment.row
-        else:
-            self._ranges.append((segment.row, segment.row))
+        self._ranges.append(segment.row)
         self._on_disk += len(segment.samples)
         return True
 
@@ -269,7 +270,7 @@ class Spool:
 
     def _made_room(self, dropped: Sequence[tuple[int, int]]) -> None:
         for id_, _ in dropped:
-            self._advance(id_)
+            self._ranges.advance(id_)
         if lost := sum(samples for _, samples in dropped):
             self._on_disk -= lost
             self._books.drop("overflow", lost)
@@ -279,7 +280,7 @@ class Spool:
         """Forget what has waited for too long."""
         for range_ in list(self._ranges):
             try:
-                lost = await self._thread.call(self._file.expire, range_, time.time() - self._max_age)
+                lost = await self._thread.call(self._file.expire, range_, self._file.now() - self._max_age)
             except Damaged as error:
                 self._replace(error)
                 return False
@@ -299,9 +300,9 @@ class Spool:
 
     def _take_in(self, rows: Sequence[tuple[Row, list[Sample] | None]]) -> None:
         if not rows:
-            self._ranges.popleft()
+            self._ranges.drop_next()
         for row, samples in rows:
-            self._advance(row.id)
+            self._ranges.advance(row.id)
             self._on_disk -= row.samples
             if samples is None:
                 self._freed.append(row.id)
@@ -314,14 +315,6 @@ class Spool:
                 )
             else:
                 self.queue.load([Segment(time.monotonic(), samples, row.id)])
-
-    def _advance(self, row: int) -> None:
-        """This row is not only on disk any more."""
-        first, last = self._ranges.popleft()
-        while not first <= row <= last:
-            first, last = self._ranges.popleft()  # nothing is left of those before, which need not be in order
-        if row < last:
-            self._ranges.appendleft((row + 1, last))
 
     # in the thread
 
@@ -348,7 +341,7 @@ class Spool:
         """The file is open; what is in it came before all that waits in memory."""
         self._is_open = True
         if rows is not None:
-            self._ranges.appendleft(rows)
+            self._ranges.put_first(rows)
             self._on_disk += samples
             self._books.restored += samples
             log.info("%s: %s wait in the spool", self.name, counted(samples, "sample"))

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from statspout.delivery.ranges import Range
+
 VERSION = 1
 """Of the table; rows have a version of their own."""
 
@@ -28,6 +30,9 @@ COMMIT;
 """
 _SPARE_PAGES = 256
 """Free pages beyond which the file is made smaller."""
+_CLOCKS = 1_577_836_800
+"""2020; a clock that says less was never set."""
+
 _LOG_BYTES = 4 * 2**20
 """What the write-ahead log may take beside the file."""
 
@@ -49,10 +54,6 @@ class Row:
     data: bytes | None
 
 
-Range = tuple[int, int]
-"""The first and the last of consecutive rows."""
-
-
 class SpoolFile:
     """Rows on disk. The methods block; they raise Damaged, or sqlite3.Error or OSError for what may pass.
 
@@ -66,6 +67,7 @@ class SpoolFile:
         self._most_bytes = most_bytes
         self._db: sqlite3.Connection | None = None
         self._inode = 0
+        self._epoch = time.time() - time.monotonic()
         self._next = 1
 
     def open(self) -> tuple[Range | None, int]:
@@ -105,6 +107,10 @@ class SpoolFile:
                 self._db.close()
             self._db = None
 
+    def now(self) -> float:
+        """Seconds since the epoch, by the clock of the start: that the clock is set makes nothing older."""
+        return self._epoch + time.monotonic()
+
     def write(
         self, rows: Sequence[Row], freed: Iterable[int], waiting: Sequence[Range]
     ) -> tuple[list[int], list[tuple[int, int]]]:
@@ -129,7 +135,7 @@ class SpoolFile:
 
     def _put(self, db: sqlite3.Connection, id_: int, row: Row) -> None:
         assert row.data is not None, "what is written is known"
-        values = (id_, int(time.time()), row.samples, zlib.crc32(row.data), row.data)
+        values = (id_, int(self.now()), row.samples, zlib.crc32(row.data), row.data)
         db.execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?)", values)
 
     def read(self, rows: Range, samples: int) -> list[Row]:
@@ -148,11 +154,14 @@ class SpoolFile:
         return found
 
     def expire(self, rows: Range, before: float) -> int:
-        """Forget the rows of a range that were written before that time, in seconds since the epoch; their samples."""
+        """Forget the rows of a range that were written before that time, by :meth:`now`; their samples.
+
+        Those that were written when the machine did not know the year have no age.
+        """
         with self._telling(), self._transaction() as db:
-            where = "FROM batches WHERE id BETWEEN ? AND ? AND time < ?"
-            samples = db.execute(f"SELECT sum(samples) {where}", (*rows, int(before))).fetchone()[0]
-            db.execute(f"DELETE {where}", (*rows, int(before)))
+            where = "FROM batches WHERE id BETWEEN ? AND ? AND time >= ? AND time < ?"
+            samples = db.execute(f"SELECT sum(samples) {where}", (*rows, _CLOCKS, int(before))).fetchone()[0]
+            db.execute(f"DELETE {where}", (*rows, _CLOCKS, int(before)))
         self._shrink()
         return samples or 0
 

@@ -355,6 +355,23 @@ def test_what_is_too_old_is_dropped_and_counted(tmp_path: Path, monkeypatch: pyt
     assert (delivery.books.dropped, store.stored) == ({"expired": 90}, samples(100)[:10]), "ten were on their way"
 
 
+def test_a_clock_that_is_set_makes_nothing_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_behind(tmp_path, samples(100), each=10)
+    with sqlite3.connect(tmp_path / "store.spool") as db:
+        db.execute("UPDATE batches SET time = 1000 WHERE id < 5")  # written before the machine knew the year
+    db.close()
+    monkeypatch.setattr("statspout.delivery.spool._EXPIRY", 0.01)
+    real = time.time
+
+    async def work(delivery: Delivery, store: Store) -> None:
+        monkeypatch.setattr("time.time", lambda: real() + 30 * DAY)
+        await asyncio.sleep(0.3)
+        store.up = True
+
+    delivery, store = run(tmp_path, work, batch_size=10)
+    assert (delivery.books.dropped, store.stored) == ({}, samples(100))
+
+
 def truncated(path: Path) -> None:
     os.truncate(path, path.stat().st_size - 5000)
 

@@ -45,6 +45,10 @@ class Address(NamedTuple):
     password: str
 
 
+_LONGEST_LABEL = 63
+"""Characters between two dots of a host's name."""
+
+
 def parsed_url(text: str, setting: str) -> Address:
     """The parts of the URL that a user gave as ``setting``; its password is hidden from the logs from here on."""
     try:
@@ -54,7 +58,9 @@ def parsed_url(text: str, setting: str) -> Address:
         raise ConfigError(f"--{setting}: {censored(text)!r} is wrong: {_RIGHT}") from None
     for secret in {parts.password or "", unquote(parts.password or "")}:
         hide(secret)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or port == 0:
+    host = parts.hostname or ""
+    odd = not host or len(host.split()) != 1 or any(len(label) > _LONGEST_LABEL for label in host.split("."))
+    if parts.scheme not in ("http", "https") or odd or parts.query or parts.fragment or port == 0:
         raise ConfigError(f"--{setting}: {censored(text)!r} is wrong: {_RIGHT}")
     return Address(_bare(parts), unquote(parts.username or ""), unquote(parts.password or ""))
 

@@ -285,7 +285,8 @@ class Delivery:
         self._drop_rejected(lost, error)
         if error.rest == "stored":
             lane.finish()
-            self._stored(count - lost)
+            if count > lost:
+                self._stored(count - lost)
             return True
         self._overflowed(lane.give_back(bad))
         self._in_vain += unnamed

@@ -37,6 +37,8 @@ def api(request: pytest.FixtureRequest) -> dict[str, Any]:
     [
         ({"url": "db:1"}, "--influxdb.url: 'db:1' is wrong: http://localhost:8086 or the like is right"),
         ({"url": "ftp://x"}, "--influxdb.url"),
+        ({"url": "http://x y:1"}, "--influxdb.url"),
+        ({"url": f"http://{'x' * 64}.example"}, "--influxdb.url"),
         ({"url": "http://"}, "--influxdb.url"),
         ({"url": "http://x:99999"}, "--influxdb.url"),
         ({"url": "http://x:0"}, "--influxdb.url"),

@@ -25,6 +25,7 @@ from statspout.registry import check_class, check_instance, check_needs
 from statspout.repository import LiveRepository, Repository, handling_of, name_of, prefix_of, settings_told
 from statspout.router import Route, Router, route_to
 from statspout.settings import Settings
+from statspout.sources.collectors import SHORTEST, choice_of
 from statspout.sources.engine.address import unix_address
 from statspout.sources.engine.client import EngineClient, api_override
 from statspout.sources.engine.endpoint import Endpoint, endpoint_of
@@ -60,15 +61,17 @@ class Daemon:
         _check_instances(repositories)
         self.spools = _spools(settings)
         self.router = Router([route_to(repository, self.spools) for repository in repositories])
-        self.health = Health(self.telemetry, self.router.routes, settings.interval)
+        self.health = Health(self.telemetry, self.router.routes, max(SHORTEST, settings.interval))
         self.web = WebServer()
         self._mount()
         if settings.once and not any(isinstance(route, Delivery) for route in self.router.routes):
             raise ConfigError("--once: live values end with the program: a repository that stores, as stdout, is right")
         api = api_override()
+        endpoint = None if settings.demo else endpoint_of(settings, os.environ)
+        self._choice = choice_of(settings, endpoint.address if endpoint else None)
         # Last, for it may start an engine: whatever is wrong has been said by now.
         self._engine = ExitStack()
-        self.endpoint = self._find_engine()
+        self.endpoint = endpoint or self._demo_engine()
         self._client = EngineClient(self.endpoint.address, api)
         self._source = EngineSource(
             self._client,
@@ -77,6 +80,8 @@ class Daemon:
             daemons=settings.daemons,
             filters=Filters(settings.ignore, settings.filter_include, settings.filter_exclude),
             host=settings.host_name,
+            roots=self._choice.roots,
+            insist=self._choice.insist,
         )
 
     async def run(self, stop: asyncio.Event) -> int:
@@ -183,10 +188,8 @@ class Daemon:
             await (route.finished.wait() if isinstance(route, Delivery) else asyncio.Event().wait())
         return 0
 
-    def _find_engine(self) -> Endpoint:
-        if self.settings.demo:
-            return Endpoint(unix_address(self._engine.enter_context(_simulated()), "demo"))
-        return endpoint_of(self.settings, os.environ)
+    def _demo_engine(self) -> Endpoint:
+        return Endpoint(unix_address(self._engine.enter_context(_simulated()), "demo"))
 
     def _say_what_runs(self) -> None:
         names = ", ".join(route.name for route in self.router.routes)
@@ -195,6 +198,8 @@ class Daemon:
         log.info("statspout %s: %s from %s to %s", __version__, every, engine, names)
         if self.endpoint.address.unchecked:
             log.warning("the engine's certificate is not checked: whoever is on the way to it can take its place")
+        if self._choice.why and not self.settings.demo:
+            log.info("all figures are the engine's: %s", self._choice.why)
         if own := described(self.settings, changed=True):
             log.info("settings: %s", own)
         for route in self.router.routes:
@@ -224,7 +229,8 @@ def _lost(route: Route) -> bool:
 def _tell_interval(repository: Repository, settings: Settings) -> None:
     # A setting of this name is the repository's own, and the user's to choose.
     if all(setting.field != "interval" for setting in settings_of(type(repository))):
-        repository.interval = math.inf if settings.once else settings.interval
+        shortest = 0.0 if settings.collector == "cgroup" else SHORTEST
+        repository.interval = math.inf if settings.once else max(shortest, settings.interval)
 
 
 def _check_instances(repositories: Sequence[Repository]) -> None:

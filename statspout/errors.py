@@ -9,6 +9,7 @@
         Timeout          no complete answer within the deadline
         Refused          the engine answered with an error status
         BadAnswer        the engine's answer is not what its API promises
+        Unreadable       the kernel's own files of a container cannot be read
       RepositoryError    a push failed: the whole batch is kept and retried
         Rejected         some samples will never be accepted: those are dropped and counted
           TooLarge       the batch is: it comes again in halves, and no later one is larger
@@ -72,6 +73,12 @@ class BadAnswer(SourceError):
     """The engine's answer is cut short, is not JSON, or has the wrong types."""
 
     kind = "bad_answer"
+
+
+class Unreadable(SourceError):
+    """The kernel's own files of a container cannot be read: they are not there, or not for us."""
+
+    kind = "unreadable"
 
 
 class RepositoryError(StatspoutError):

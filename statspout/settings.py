@@ -12,7 +12,16 @@ class Settings(Options):
 
     config: str = option(default="", help="A TOML file with settings; `statspout config` prints one with all of them.")
     repository: tuple[str, ...] = option(default=("stdout",), help="Where the samples go; several with commas between.")
-    interval: float = option(default=5.0, minimum=1.0, help="Seconds between two samples of a container.")
+    interval: float = option(
+        default=5.0, minimum=0.1, help="Seconds between two samples of a container; 1 or more through the engine."
+    )
+    collector: Literal["auto", "engine", "cgroup"] = option(
+        default="auto", help="Who is asked for figures: the engine, the kernel's own files, or those where possible."
+    )
+    cgroup_root: str = option(
+        name="cgroup.root", default="/sys/fs/cgroup", help="Where the cgroups of the engine's host are mounted."
+    )
+    proc_root: str = option(name="proc.root", default="/proc", help="Where /proc of the engine's host is mounted.")
     ignore: tuple[str, ...] = option(default=(), help="Exact names of containers to leave out, with commas between.")
     filter_include: tuple[str, ...] = option(
         name="filter.include",

@@ -34,7 +34,9 @@ class Source(ABC):
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """A running container as discovery knows it, and what a collector cannot read from its statistics.
 
-    ``shared_with`` is the name of the container whose network namespace it joined.
+    ``shared_with`` is the name of the container whose network namespace it joined. ``pid`` is its first process as the
+    engine numbers it; ``memory_limit`` (bytes) and ``pids_limit`` are what it was told, None without a limit;
+    ``interfaces`` are the names that its network interfaces were given by whoever started it.
     """
 
     container: Container
@@ -43,6 +45,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int | None = None
     network_mode: str | None = None
     shared_with: str | None = None
+    pid: int | None = None
+    memory_limit: int | None = None
+    pids_limit: int | None = None
+    interfaces: tuple[str, ...] = ()
 
 
 class Watcher(Protocol):

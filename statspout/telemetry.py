@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-KINDS = ("timeout", "refused", "bad_answer", "down", "not_running", "stale", "internal")
+KINDS = ("timeout", "refused", "bad_answer", "down", "not_running", "stale", "unreadable", "internal")
 """Why a poll can be without a sample."""
 
 
@@ -42,6 +42,16 @@ class Telemetry:
         self.polls += 1
         self.late_seconds += late
         self.late_max = max(self.late_max, late)
+
+    def swept(self, polls: int, samples: int, late: float) -> None:
+        """A sweep over ``polls`` containers, begun ``late`` seconds after its due time, gave so many samples."""
+        self.polls += polls
+        self.samples += samples
+        self.late_seconds += late * polls
+        if polls:
+            self.late_max = max(self.late_max, late)
+        if samples:
+            self.last_sample = time.monotonic()
 
     def sampled(self) -> None:
         """A poll ended with a sample."""

@@ -16,8 +16,8 @@ AT_ONCE = 1.0
 SERVING = ("--repository=rest", "--rest.address=127.0.0.1:0", "--interval=1")
 
 
-def watching(engine: OwnEngine) -> Daemon:
-    return Daemon(f"--socket.path={engine.socket}", *SERVING)
+def watching(engine: OwnEngine, *arguments: str) -> Daemon:
+    return Daemon(f"--socket.path={engine.socket}", *SERVING, *arguments)
 
 
 def shows(daemon: Daemon, *names: str) -> Callable[[], bool]:
@@ -75,7 +75,7 @@ def it_lives_without_an_engine(daemon: Daemon) -> None:
 def test_containers_that_outlive_their_engine_are_followed_as_before(make_engine: Callable[..., OwnEngine]) -> None:
     engine = make_engine(args=("--live-restore",))
     engine.run("survivor", ["sh", "-c", "while :; do sleep 0.01; done"])
-    with watching(engine) as daemon:
+    with watching(engine, "--collector=engine") as daemon:
         before = daemon.eventually(lambda: daemon.stats().get("survivor"))
         engine.dockerd.kill()
         daemon.eventually(shows(daemon))

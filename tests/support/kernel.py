@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,3 +37,12 @@ def network_bytes(pid: int) -> dict[str, tuple[int, int]]:
     """Bytes received and sent by each interface in the network namespace of this process."""
     rows = [line.replace(":", " ").split() for line in Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]]
     return {row[0]: (int(row[1]), int(row[9])) for row in rows}
+
+
+def open_files(below: Path, pid: int | str = "self") -> int:
+    """How many descriptors of a process are of files in that folder, or were before those were removed."""
+    found = 0
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found += str(descriptor.readlink()).startswith(f"{below}/")
+    return found

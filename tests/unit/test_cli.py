@@ -128,7 +128,7 @@ WRONG = {
     "repository twice": (["--repository=rest,rest"], "--repository: rest is named twice: once is right"),
     "no number": (["--interval=soon"], "--interval: 'soon' is wrong: a number is right"),
     "not a number": (["--interval=nan"], "--interval: 'nan' is wrong: a number is right"),
-    "too small": (["--interval=0"], "--interval: 0 is too small: 1 or more is right"),
+    "too small": (["--interval=0"], "--interval: 0 is too small: 0.1 or more is right"),
     "no whole number": (["--daemons=1.5"], "--daemons: '1.5' is wrong: a whole number is right"),
     "no value": (["--interval"], "--interval: a value is missing: --interval=VALUE is right"),
     "given twice": (["--interval=1", "--interval=2"], "--interval: it is given twice: once is right"),

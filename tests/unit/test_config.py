@@ -102,7 +102,7 @@ G = ["--repository=graphite", "--graphite.host=a"]
         (["--intervall=3"], {}, "--intervall: there is no such flag: did you mean --interval?"),
         (["--interval=3x"], {}, "--interval: '3x' is wrong: a number is right"),
         (["--interval=nan"], {}, "--interval: 'nan' is wrong: a number is right"),
-        (["--interval=0.5"], {}, "--interval: 0.5 is too small: 1 or more is right"),
+        (["--interval=0.05"], {}, "--interval: 0.05 is too small: 0.1 or more is right"),
         (["--interval"], {}, "--interval: a value is missing: --interval=VALUE is right"),
         (["--interval=1", "--interval=2"], {}, "--interval: it is given twice: once is right"),
         (["--daemons=0"], {}, "--daemons: 0 is too small: 1 or more is right"),

@@ -117,7 +117,7 @@ WRONG = {
     "unknown table": ("[grafite]\nbucket = 'x'", "did you mean the table [graphite]?"),
     "unknown everything": (
         "[zzz]\nqqq = 1",
-        "zzz.qqq: there is no such setting: there are the tables carbon, docker, filter",
+        "zzz.qqq: there is no such setting: there are the tables carbon, cgroup, docker",
     ),
     "unlike every key": (
         "[rest]\nqqq = 1",
@@ -143,7 +143,7 @@ WRONG = {
     "fraction": ("daemons = 1.5", "daemons: 1.5 is wrong: a whole number is right"),
     "infinite": ("interval = inf", "interval: inf is wrong: a number is right"),
     "text for a flag": ("once = 'yes'", "once: 'yes' is wrong: true or false is right"),
-    "too small": ("interval = 0", "interval: 0 is too small: 1 or more is right"),
+    "too small": ("interval = 0", "interval: 0 is too small: 0.1 or more is right"),
     "no choice": ("[log]\nlevel = 'loud'", "log.level: 'loud' is wrong: debug or info or warning or error is right"),
     "no texts": ("ignore = [1, 'a']", "ignore: [1, 'a'] is wrong: a list of texts is right"),
     "a table for a value": ("[interval]\nx = 1", "interval.x: there is no such setting"),

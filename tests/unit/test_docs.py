@@ -47,7 +47,7 @@ def test_every_flag_in_the_text_exists(page: Path, capsys: pytest.CaptureFixture
     known |= {f"--{name}.{setting}" for name in load().classes for setting in every}
     # Flags of other programs, and of a secret that the README imagines.
     known |= {"--group-add", "--user", "--build-arg", "--network", "--strict", "--check", "--mode", "--plugin"}
-    known |= {"--graphite.token-file"}
+    known |= {"--graphite.token-file", "--pid", "--cgroupns", "--cgroup-parent", "--ulimit"}
     # Those of two instances that the page on repositories has.
     known |= {"--influxdb.near.url", "--influxdb.far.url"}
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", page.read_text()))

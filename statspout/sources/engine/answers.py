@@ -48,6 +48,31 @@ class ListedHostConfig(msgspec.Struct, rename="pascal"):
     network_mode: str | None = None
 
 
+class HostConfig(ListedHostConfig, rename="pascal"):
+    """The host configuration of an inspect. Memory in bytes; without a limit it is 0, and that of the pids 0 or -1."""
+
+    memory: int | None = None
+    pids_limit: int | None = None
+
+
+class EndpointSettings(msgspec.Struct, rename="pascal"):
+    """One network that a container is in."""
+
+    driver_opts: dict[str, str] | None = None
+
+
+class NetworkSettings(msgspec.Struct, rename="pascal"):
+    """The networks of an inspect, by name."""
+
+    networks: dict[str, EndpointSettings | None] | None = None
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """The names that interfaces were given in place of eth0 and so on, as engines from 28 on let them be."""
+        options = [(network.driver_opts or {}) for network in (self.networks or {}).values() if network is not None]
+        return tuple(sorted(name for one in options if (name := one.get("com.docker.network.endpoint.ifname"))))
+
+
 class Listed(msgspec.Struct, rename="pascal"):
     """One container of GET /containers/json."""
 
@@ -89,6 +114,7 @@ class State(msgspec.Struct, rename="pascal"):
     status: str | None = None
     running: bool = False
     started_at: str = ""
+    pid: int | None = None
     health: HealthState | None = None
 
 
@@ -107,11 +133,13 @@ class Inspected(msgspec.Struct, rename="pascal"):
     restart_count: int | None = None
     state: State = msgspec.field(default_factory=State)
     config: ContainerConfig = msgspec.field(default_factory=ContainerConfig)
-    host_config: ListedHostConfig | None = None
+    host_config: HostConfig | None = None
+    network_settings: NetworkSettings | None = None
 
     def target(self) -> Target:
         """What discovery makes of it."""
         health = self.state.health.status if self.state.health else None
+        config = self.host_config or HostConfig()
         return Target(
             container=Container(
                 id=self.id,
@@ -123,8 +151,16 @@ class Inspected(msgspec.Struct, rename="pascal"):
             state=self.state.status,
             health=health if health in ("healthy", "unhealthy", "starting") else None,
             restarts=self.restart_count,
-            network_mode=self.host_config.network_mode if self.host_config else None,
+            network_mode=config.network_mode,
+            pid=_positive(self.state.pid),
+            memory_limit=_positive(config.memory),
+            pids_limit=_positive(config.pids_limit),
+            interfaces=self.network_settings.interfaces if self.network_settings else (),
         )
+
+
+def _positive(value: int | None) -> int | None:
+    return value if value and value > 0 else None
 
 
 def read_only(labels: Mapping[str, str | None] | None) -> Mapping[str, str]:

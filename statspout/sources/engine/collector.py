@@ -13,7 +13,7 @@ from statspout.errors import EngineDown, Refused, SourceError, Timeout
 from statspout.logs import Limited
 from statspout.sample import Container, ContainerSample
 from statspout.source import Sink, Target
-from statspout.sources.engine.client import EngineClient
+from statspout.sources.engine.client import Engine, EngineClient
 from statspout.sources.engine.decode import Reading, Stats, read_stats, rolled_back, sample_of
 from statspout.sources.engine.gate import Gate
 from statspout.sources.engine.podman import corrected
@@ -90,14 +90,18 @@ class EngineCollector:
 
     def lost(self, container: Container) -> None:
         """This run is over: no more requests, and whoever holds values of it forgets them."""
+        self.release(container)
+        self._sink.clear(container)
+
+    def release(self, container: Container) -> None:
+        """No more requests about it."""
         poller = self._pollers.pop(container.id, None)
         if poller is not None and poller.task is not None:
             poller.task.cancel()
         self._gate.populate(len(self._pollers))
-        self._sink.clear(container)
 
-    def renew_requests(self) -> None:
-        """The engine may speak another API version now."""
+    def meet(self, engine: Engine) -> None:  # noqa: ARG002 - the client knows it already
+        """The engine may speak another API version now: the requests are made anew."""
         for container_id, poller in self._pollers.items():
             poller.request = self._client.stats_request(container_id)
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from statspout.sample import Container
 from statspout.source import Sink, Source, Target, Watcher
+from statspout.sources.cgroup.collector import CgroupCollector
+from statspout.sources.cgroup.container import Roots
+from statspout.sources.choice import AutoCollector
+from statspout.sources.collectors import SHORTEST
 from statspout.sources.discovery import RELIST, Discovery
 from statspout.sources.engine.client import Engine, EngineClient
 from statspout.sources.engine.collector import EngineCollector
@@ -21,10 +26,30 @@ _ROUND_GAP = 1.0
 """Seconds between the two readings of ``--once``: enough for a CPU figure that holds."""
 
 
+class Collector(Watcher, Protocol):
+    """Reads the containers that discovery finds."""
+
+    host: str
+    """The host of every sample."""
+    missing: Callable[[Container], None]
+    """Who is told of a container that is not there, to look at it."""
+
+    def meet(self, engine: Engine) -> None:
+        """A connection was made; the engine may be another than before."""
+
+    async def round(self, targets: Sequence[Target], gap: float) -> int:
+        """One sample of each of ``targets``, from two readings ``gap`` seconds apart; returns how many there were."""
+
+    async def stop(self) -> None:
+        """End."""
+
+
 class EngineSource(Source):
     """The running containers of one engine, sampled every ``interval`` seconds.
 
     ``host`` is the host of every sample; without one it is what the engine calls itself, else this machine's name.
+    ``roots`` are where the kernel's own files of the containers are; without them, all figures are the engine's.
+    ``insist``: none are.
     """
 
     def __init__(
@@ -37,6 +62,8 @@ class EngineSource(Source):
         filters: Filters | None = None,
         host: str = "",
         relist: float = RELIST,
+        roots: Roots | None = None,
+        insist: bool = False,
     ) -> None:
         self._client = client
         self._telemetry = telemetry
@@ -45,6 +72,8 @@ class EngineSource(Source):
         self._filters = filters
         self._host = host
         self._relist = relist
+        self._roots = roots
+        self._insist = insist
 
     async def run(self, sink: Sink) -> None:
         """Produce samples until cancelled."""
@@ -79,24 +108,31 @@ class EngineSource(Source):
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
 
-    def _collector(self, sink: Sink) -> EngineCollector:
-        return EngineCollector(
-            self._client, sink, self._telemetry, interval=self._interval, daemons=self._daemons, host=self._host
+    def _collector(self, sink: Sink) -> Collector:
+        interval = self._interval if self._roots is None else max(SHORTEST, self._interval)
+        engine = EngineCollector(
+            self._client, sink, self._telemetry, interval=interval, daemons=self._daemons, host=self._host
         )
+        if self._roots is None:
+            return engine
+        kernel = CgroupCollector(sink, self._telemetry, interval=self._interval, roots=self._roots)
+        if self._insist:
+            return kernel
+        return AutoCollector(kernel, engine, interval if interval > self._interval else None)
 
-    def _discovery(self, watcher: Watcher, collector: EngineCollector) -> Discovery:
+    def _discovery(self, watcher: Watcher, collector: Collector) -> Discovery:
         discovery = Discovery(
             self._client, watcher, self._telemetry, self._filters, self._relist, self._meet(collector)
         )
         collector.missing = discovery.missing
         return discovery
 
-    def _meet(self, collector: EngineCollector) -> Callable[[Engine], None]:
+    def _meet(self, collector: Collector) -> Callable[[Engine], None]:
         """What is done at each connection: the engine may have another name or version than before."""
 
         def met(engine: Engine) -> None:
             collector.host = self._host or engine.name or socket.gethostname()
-            collector.renew_requests()
+            collector.meet(engine)
             api = ".".join(map(str, engine.api or ("unknown",)))
             log.debug("engine %s: version %s, API %s", self._client.address, engine.version, api)
 

@@ -1,0 +1,1 @@
+"""What the kernel itself keeps of each container: its files are read, and no engine is asked."""

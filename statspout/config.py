@@ -88,7 +88,7 @@ def idle_notes(found: Understood) -> Iterator[str]:
     running = {one.cls.name for one in found.selected if one.instance}
     for table in found.idle:
         kind, _, instance = table.partition(".")
-        if found.registry.aliases.get(kind, kind) in running:
+        if found.registry.canonical(kind) in running:
             yield f"[{table}] has no effect: {kind}:{instance} is not in --repository"
 
 
@@ -176,7 +176,7 @@ def _construct(one: Chosen, given: Given) -> Repository:
     except ConfigError as error:
         raise ConfigError(_of_instance(str(error), one, given)) from error
     except Exception as error:
-        raise ConfigError(f"repository {one.prefix.replace('.', ':')}: {told(error)}") from error
+        raise ConfigError(f"repository {one.name}: {told(error)}") from error
 
 
 def _of_instance(text: str, one: Chosen, given: Given) -> str:
@@ -190,4 +190,4 @@ def _of_instance(text: str, one: Chosen, given: Given) -> str:
 def _missing(setting: Setting, one: Chosen) -> str:
     key = setting.name.rpartition(".")[2]
     others = f"or {setting.env}, or {key} under [{one.prefix}] in a --config file"
-    return f"repository {one.prefix.replace('.', ':')} needs {setting.flag} ({others})"
+    return f"repository {one.name} needs {setting.flag} ({others})"

@@ -35,7 +35,12 @@ class Chosen:
     @property
     def prefix(self) -> str:
         """What its settings begin with."""
-        return f"{self.cls.name}.{self.instance}" if self.instance else self.cls.name
+        return self.name.replace(":", ".")
+
+    @property
+    def name(self) -> str:
+        """What it is called, as in ``--repository``."""
+        return f"{self.cls.name}:{self.instance}" if self.instance else self.cls.name
 
     @property
     def aliases(self) -> tuple[str, ...]:
@@ -107,12 +112,7 @@ def idle_tables(keys: Iterable[str], groups: Groups, registry: Registry) -> set[
     for key in keys:
         kind, _, rest = key.partition(".")
         _, _, short = rest.partition(".")
-        if (
-            short
-            and key not in known
-            and f"{kind}.{short}" in known
-            and registry.aliases.get(kind, kind) in registry.classes
-        ):
+        if short and key not in known and f"{kind}.{short}" in known and registry.canonical(kind) in registry.classes:
             found.add(key)
     return found
 

@@ -51,11 +51,15 @@ class Registry:
         self.classes[cls.name] = cls
         self.aliases.update(dict.fromkeys(cls.aliases, cls.name))
 
+    def canonical(self, name: str) -> str:
+        """The name that ``name`` is another spelling of, or itself."""
+        return self.aliases.get(name, name)
+
     def find(self, name: str) -> type[Repository]:
         """The class called ``name``, or ConfigError with the nearest names."""
         if name in self.broken:
             raise ConfigError(f"--repository: {name} cannot be used: {self.broken[name]}")
-        cls = self.classes.get(self.aliases.get(name, name))
+        cls = self.classes.get(self.canonical(name))
         if cls is None:
             known = sorted({*self.classes, *self.aliases})
             close = difflib.get_close_matches(name, known, 1)

@@ -26,17 +26,16 @@ class Segment:
     """Consecutive samples: what is written to disk, and freed there, as one.
 
     ``samples`` are those that nobody is done with. ``born`` is when the first came, in monotonic seconds. ``row`` is
-    its number on disk, 0 while it is only in memory, and ``saved`` how many samples that row holds.
+    its number on disk, 0 while it is only in memory.
     """
 
-    __slots__ = ("born", "bytes", "row", "samples", "saved")
+    __slots__ = ("born", "bytes", "row", "samples")
 
     def __init__(self, born: float, samples: Sequence[Sample] = (), row: int = 0) -> None:
         self.born = born
         self.samples = list(samples)
         self.bytes = sum(map(weight, self.samples))
         self.row = row
-        self.saved = len(self.samples) if row else 0
 
     def keep(self, samples: list[Sample]) -> None:
         """Of what it held, nobody is done with these."""

@@ -256,7 +256,6 @@ class Spool:
         for segment, id_ in zip(segments, ids, strict=False):
             segment.row = id_
         for segment, count in zip(segments, counts, strict=True):
-            segment.saved = count
             if not segment.samples:
                 self.ended(segment)
             elif len(segment.samples) < count:
@@ -370,7 +369,7 @@ class Spool:
         self._memory.seal()
         waiting = [segment for queue in (self.queue, self._memory) for segment in queue.segments()]
         for segment in waiting:
-            segment.row = segment.saved = 0
+            segment.row = 0
         self._unsaved = deque(waiting)
         self._wanted.set()
 

@@ -17,7 +17,7 @@ check: ## lint, format, types, unit tests
 
 bench: ## measure what a container-sample costs
 	@scripts/install-wheel
-	@PYTHONSAFEPATH=1 .venv-test/bin/python bench/run.py $(ARGS)
+	@.venv-test/bin/python bench/run.py $(ARGS)
 
 clean: ## remove everything that was built or downloaded
 	rm -rf .venv .venv-test .work build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -11,7 +11,6 @@ CPU is user+sys of the whole process, in microseconds per sample, the least of f
 from __future__ import annotations
 
 import asyncio
-import resource
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from measuring import least
 
 from statspout import Choice, ContainerSample, Repository, Sample
 from statspout.delivery.delivery import Delivery
@@ -33,22 +33,6 @@ from statspout.testing import samples
 
 BATCH = 1000
 CONTAINERS = 100
-ROUNDS = 5
-
-
-def cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def least(work: Callable[[], object]) -> float:
-    """CPU seconds."""
-    took = []
-    for _ in range(ROUNDS):
-        began = cpu_seconds()
-        work()
-        took.append(cpu_seconds() - began)
-    return min(took)
 
 
 def made(count: int) -> list[ContainerSample]:

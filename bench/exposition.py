@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+from measuring import least
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -40,21 +40,6 @@ class Theirs(Collector):
             yield family
 
 
-def cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def best_of(rounds: int, work: Callable[[], object]) -> float:
-    """The least CPU seconds that ``work`` took."""
-    took = []
-    for _ in range(rounds):
-        began = cpu_seconds()
-        work()
-        took.append(cpu_seconds() - began)
-    return min(took)
-
-
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     current = samples(count)
@@ -65,9 +50,9 @@ def main() -> None:
     numbers = sum(getattr(sample, entry.field) is not None for sample in current for entry in ENTRIES)
     assert ours.exposition().count(b"\n") > numbers
 
-    pushed = best_of(15, lambda: ours.push(current)) / count * 1e6
-    rendered = best_of(15, ours.exposition) / count * 1e6
-    theirs = best_of(3, lambda: generate_latest(registry)) / count * 1e6
+    pushed = least(lambda: ours.push(current), 15) / count * 1e6
+    rendered = least(ours.exposition, 15) / count * 1e6
+    theirs = least(lambda: generate_latest(registry), 3) / count * 1e6
     per_ten = 10 * count / numbers
     print(f"{count} containers, {numbers / count:.0f} numbers each; CPU µs, the best round")
     print(f"{'':24}{'a container':>14}{'ten numbers':>14}")

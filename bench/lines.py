@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import gzip
 import random
-import resource
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
-from influxdb_client import Point, WritePrecision
+from influxdb_client.client.write.point import Point
+from influxdb_client.domain.write_precision import WritePrecision
+from measuring import least
 
 from statspout import ContainerSample
 from statspout.repositories.influxdb_lines import SCHEMAS
@@ -65,27 +67,26 @@ def _value(text: str) -> Any:
 def point(one: Parsed) -> str:
     """The same by influxdb-client's Point, which is given everything but the work of a schema."""
     name, tags, fields, time = one
-    made = Point(name).time(time, WritePrecision.NS)
+    made: Any = Point(name)  # type: ignore[no-untyped-call]  # it has none
+    made.time(time, WritePrecision.NS)
     for tag, value in tags.items():
         made.tag(tag, value)
     for field, value in fields.items():
         made.field(field, value)
-    return made.to_line_protocol()
-
-
-def cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    return str(made.to_line_protocol())
 
 
 def per_sample(current: Sequence[ContainerSample], work: Callable[[], object], rounds: int = 15) -> float:
     """The least CPU microseconds a sample that ``work`` took."""
-    took = []
-    for _ in range(rounds):
-        began = cpu_seconds()
-        work()
-        took.append(cpu_seconds() - began)
-    return min(took) / len(current) * 1e6
+    return least(work, rounds) / len(current) * 1e6
+
+
+def _joined(lines: Callable[[ContainerSample], bytes], current: Sequence[ContainerSample]) -> bytes:
+    return b"\n".join(map(lines, current))
+
+
+def _their_lines(points: Sequence[Parsed]) -> bytes:
+    return "\n".join(map(point, points)).encode()
 
 
 def main() -> None:
@@ -97,9 +98,9 @@ def main() -> None:
         body = b"\n".join(map(lines, current))
         points = [parsed(line) for line in body.decode().split("\n")]
         assert [parsed(line) for line in map(point, points)] == points
-        ours = per_sample(current, lambda lines=lines: b"\n".join(map(lines, current)))
-        theirs = per_sample(current, lambda points=points: "\n".join(map(point, points)).encode(), 5)
-        packed = [per_sample(current, lambda body=body, n=n: gzip.compress(body, n, mtime=0), 5) for n in (1, 9)]
+        ours = per_sample(current, partial(_joined, lines, current))
+        theirs = per_sample(current, partial(_their_lines, points), 5)
+        packed = [per_sample(current, partial(gzip.compress, body, level, mtime=0), 5) for level in (1, 9)]
         counts = f"{len(points) / len(current):8.1f}{len(body) / len(current):8.0f}"
         print(f"{name:10}{counts}{ours:8.2f}{theirs:8.1f}{theirs / ours:8.1f}{packed[0]:8.2f}{packed[1]:8.2f}")
 

@@ -57,7 +57,7 @@ class Nowhere(Repository):
 def put(given: Sequence[Sample]) -> Queue:
     queue = Queue(10**9)
     for one in given:
-        queue.put(one)
+        queue.put([one])
     return queue
 
 
@@ -76,7 +76,7 @@ def delivered(given: Sequence[Sample]) -> None:
         delivery.start()
         for start in range(0, len(given), BATCH):
             for one in given[start : start + BATCH]:
-                delivery.put(one)
+                delivery.put([one])
             while delivery.books.queued:  # noqa: ASYNC110 - the books have no event
                 await asyncio.sleep(0.001)
         await delivery.stop(5)

@@ -28,8 +28,11 @@ class Route(Protocol):
     def repository(self) -> Repository:
         """Whose way it is."""
 
-    def put(self, sample: Sample) -> None:
-        """Take one sample; it never blocks and never raises."""
+    def put(self, samples: Sequence[Sample]) -> None:
+        """Take samples; it never blocks and never raises."""
+
+    def settle(self) -> None:
+        """Take note that nothing more comes for a while: what waits may as well go now."""
 
     def clear(self, container: Container) -> None:
         """Take the word that this container is gone."""
@@ -50,14 +53,25 @@ class Router:
 
     def push(self, sample: Sample) -> None:
         """Hand one sample to every repository. One of a run that is over is discarded, reason ``gone``."""
-        container = sample.container
-        if container is not None and self._gone and container.identity in self._gone:
-            for route in self.routes:
-                route.books.collected += 1
-                route.books.drop("gone")
-            return
+        self.push_all((sample,), last=False)
+
+    def push_all(self, samples: Sequence[Sample], *, last: bool = True) -> None:
+        """Hand samples to every repository, as :meth:`push` does; with ``last``, they need not wait for more."""
+        if self._gone:
+            samples = self._of_living(samples)
         for route in self.routes:
-            route.put(sample)
+            route.put(samples)
+            if last:
+                route.settle()
+
+    def _of_living(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+        gone = self._gone
+        living = [s for s in samples if s.container is None or s.container.identity not in gone]
+        if late := len(samples) - len(living):
+            for route in self.routes:
+                route.books.collected += late
+                route.books.drop("gone", late)
+        return living
 
     def begin(self, container: Container) -> None:
         """Samples of this run are welcome (again, when it was thought to be over)."""

@@ -1,6 +1,7 @@
 """The record that crosses every boundary: one reading of one container, or one number an application reported.
 
-Unknown is None, never 0: a number in a record was measured.
+Unknown is None, never 0: a number in a record was measured. Records are frozen and lead nowhere back, so the garbage
+collector is not told of them (``gc=False``): they are most of what is made, and it would walk through them for nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import msgspec
 from statspout.catalogue import DERIVED, ENTRIES, Kind
 
 
-class Container(msgspec.Struct, frozen=True, kw_only=True):
+class Container(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whom a sample is about. ``(id, started_at)`` is its identity: a restart makes another one, a rename does not.
 
     ``started_at`` is in nanoseconds since the epoch by the engine's clock, None when the engine did not say.
@@ -55,7 +56,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 """An integer of which less than none would be a misreading: to decode a negative one is an error."""
 
 
-class Interface(msgspec.Struct, frozen=True):
+class Interface(msgspec.Struct, frozen=True, gc=False):
     """The counters of one network interface since it was made, in bytes and packets."""
 
     rx_bytes: Count | None = None
@@ -78,7 +79,7 @@ class Point(NamedTuple):
     tags: Mapping[str, str]
 
 
-class ContainerSample(msgspec.Struct, frozen=True, kw_only=True):
+class ContainerSample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one container used at ``time_ns`` (nanoseconds since the epoch, when the engine or the kernel read it).
 
     Names and units are those of :mod:`statspout.catalogue`; ``docs/metrics.md`` has the table. ``networks`` are the
@@ -154,7 +155,7 @@ class ContainerSample(msgspec.Struct, frozen=True, kw_only=True):
 MetricKind = Literal["counter_delta", "counter_total", "gauge", "timer", "set", "text"]
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class Summary(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one interval of a timer or histogram came to, in the unit of its values."""
 
     count: int
@@ -166,7 +167,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     percentiles: Mapping[str, float] = {}
 
 
-class Metric(msgspec.Struct, frozen=True, kw_only=True):
+class Metric(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One number (or text) that an application reported about itself.
 
     ``key`` is the stable identity of the series; ``container`` the sender where it is known; ``interval_s`` the length

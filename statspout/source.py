@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -15,6 +16,9 @@ class Sink(Protocol):
 
     def push(self, sample: Sample) -> None:
         """Take one sample."""
+
+    def push_all(self, samples: Sequence[Sample], *, last: bool = True) -> None:
+        """Take the samples of a sweep, in order; with ``last``, it has no more of them for an interval."""
 
     def begin(self, container: Container) -> None:
         """Take note that this run of this container is watched from now on; only needed after a clear of it."""
@@ -31,7 +35,7 @@ class Source(ABC):
         """Produce samples until cancelled. Trouble is the source's own: it is logged and counted, and it goes on."""
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
+class Target(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A running container as discovery knows it, and what a collector cannot read from its statistics.
 
     ``shared_with`` is the name of the container whose network namespace it joined. ``pid`` is its first process as the

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from statspout.delivery.backoff import Backoff
@@ -35,6 +38,9 @@ _IN_VAIN = 10
 
 _QUICK_FLUSH = 0.5
 """Seconds that a batch waits for more where there is a spool: a working destination then leaves it nothing to do."""
+
+_SETTLED = 0.9
+"""The share of the flush interval after which a push may be early: no sweep is on time to the millisecond."""
 
 CLOSE_PATIENCE = 2.0
 """Seconds for a close, after which the repository is left to itself."""
@@ -72,6 +78,8 @@ class Delivery:
         self._in_vain = 0
         """Samples that were rejected each by itself since one was stored."""
         self._open = False
+        self._pushed = -math.inf
+        """When the last push began, in monotonic seconds."""
         self._wanted = asyncio.Event()
         self._full = asyncio.Event()
         self._idle = asyncio.Event()
@@ -97,21 +105,27 @@ class Delivery:
 
     # the router's side
 
-    def put(self, sample: Sample) -> None:
-        """Queue one sample."""
-        books = self.books
-        books.collected += 1
-        if not (isinstance(sample, self._accepts) and self._selection.takes(sample)):
-            books.filtered += 1
-            return
+    def put(self, samples: Sequence[Sample]) -> None:
+        """Queue samples."""
+        accepts, takes = self._accepts, self._selection.takes
+        wanted = [sample for sample in samples if isinstance(sample, accepts) and takes(sample)]
+        self.books.collected += len(samples)
+        self.books.filtered += len(samples) - len(wanted)
         if self.finished.is_set():
-            books.drop("closed")
+            self.books.drop("closed", len(wanted))
             return
-        if lost := self._queue.put(sample):
+        if not wanted:
+            return
+        if lost := self._queue.put(wanted):
             self._overflowed(lost)
         if not self._wanted.is_set():
             self._wake()
         if self._queue.samples >= self._most:
+            self._full.set()
+
+    def settle(self) -> None:
+        """Deliver what waits without waiting for more, unless that were more pushes than without such words."""
+        if self._queue and time.monotonic() - self._pushed >= _SETTLED * self._flush:
             self._full.set()
 
     def clear(self, container: Container) -> None:
@@ -187,6 +201,7 @@ class Delivery:
             await self._pause(_PAUSE)
             return
         head = lane.take(self._next_size)
+        self._full.clear()
         if isinstance(head, Container):
             await self._clear(head)
         else:
@@ -222,13 +237,17 @@ class Delivery:
 
     async def _fill(self) -> None:
         """Wait for a full batch, but not longer than the repository wants to."""
-        if self._flush and not self._ending.is_set() and self._queue.samples < self._sizing.next:
-            self._full.clear()
+        if (
+            self._flush
+            and not (self._full.is_set() or self._ending.is_set())
+            and self._queue.samples < self._sizing.next
+        ):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._flush):
                     await self._full.wait()
 
     async def _push(self, lane: Queue, batch: Batch) -> None:
+        self._pushed = time.monotonic()
         try:
             # Made anew: the batch stays ours, whatever the repository does to its list.
             await self._calls("push", self._selection.narrow(batch.samples), deadline=self._deadline)

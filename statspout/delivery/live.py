@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from statspout.delivery.books import Books
 from statspout.errors import ConfigError, told
@@ -24,9 +25,16 @@ class Live:
         self._selection = Selection(repository.handling or Choice(), prefix_of(repository))
         self._limited = Limited(log)
 
-    def put(self, sample: Sample) -> None:
-        """Show one sample."""
-        self.books.collected += 1
+    def put(self, samples: Sequence[Sample]) -> None:
+        """Show them, one by one: one that the repository cannot take costs no other."""
+        self.books.collected += len(samples)
+        for sample in samples:
+            self._put(sample)
+
+    def settle(self) -> None:
+        """Nothing waits here."""
+
+    def _put(self, sample: Sample) -> None:
         if not (isinstance(sample, self.repository.accepts) and self._selection.takes(sample)):
             self.books.filtered += 1
             return

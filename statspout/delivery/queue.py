@@ -104,16 +104,20 @@ class Queue:
         """Samples waiting or in flight."""
         return self.samples + (0 if self.in_flight is None else sum(len(s.samples) for s in self.in_flight.segments))
 
-    def put(self, sample: Sample) -> int:
-        """Append a sample; returns how many of the oldest are lost."""
-        tail = self.tail
-        if tail is None or len(tail.samples) >= self._segment:
-            tail = self._new_tail()
-        size = weight(sample)
-        tail.samples.append(sample)
-        tail.bytes += size
-        self.samples += 1
-        self.bytes += size
+    def put(self, samples: Sequence[Sample]) -> int:
+        """Append samples; returns how many of the oldest are lost."""
+        start = 0
+        while start < len(samples):
+            tail = self.tail
+            if tail is None or len(tail.samples) >= self._segment:
+                tail = self._new_tail()
+            part = samples[start : start + self._segment - len(tail.samples)]
+            size = sum(map(weight, part))
+            tail.samples += part
+            tail.bytes += size
+            self.samples += len(part)
+            self.bytes += size
+            start += len(part)
         return self._shrink() if self.samples > self._limit or self.bytes > self._most_bytes else 0
 
     def put_clear(self, container: Container) -> bool:

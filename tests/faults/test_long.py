@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from support.watch import watching
@@ -67,6 +68,9 @@ def test_100_containers_at_1_s_skip_no_tick(tmp_path: Path) -> None:
 
         def push(self, sample: object) -> None:
             self.samples += 1
+
+        def push_all(self, samples: Sequence[object], *, last: bool = True) -> None:
+            self.samples += len(samples)
 
         def begin(self, container: object) -> None: ...
 

@@ -81,7 +81,7 @@ def run(
 
 def put(delivery: Delivery, wanted: Sequence[Sample]) -> None:
     for one in wanted:
-        delivery.put(one)
+        delivery.put([one])
 
 
 async def until(look: Callable[[], Any]) -> None:
@@ -154,7 +154,7 @@ def test_a_destination_that_works_leaves_the_disk_nothing_to_do(
     async def work(delivery: Delivery, store: Store) -> None:
         store.up = True
         for one in samples(100):
-            delivery.put(one)
+            delivery.put([one])
             await asyncio.sleep(0.003)
 
     _, store = run(tmp_path, work)

@@ -387,7 +387,7 @@ def test_a_restart_while_pushing_loses_nothing_and_stores_nothing_twice() -> Non
             delivery = Delivery(repository, backoff=Backoff(first=0.01, cap=0.1))
             delivery.start()
             for number, one in enumerate(batch):
-                delivery.put(one)
+                delivery.put([one])
                 if number in (500, 1500):
                     await asyncio.to_thread(influxd.stop)
                     await asyncio.sleep(0.2)

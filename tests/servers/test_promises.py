@@ -53,7 +53,7 @@ def test_three_poison_samples_of_five_hundred_cost_themselves_and_few_requests()
     async def main(url: str) -> Delivery:
         delivery = Delivery(Webhook(url=url, handling=Handling(batch_size=500)), backoff=Backoff(0.01, 0.1))
         for one in samples(500):
-            delivery.put(one)
+            delivery.put([one])
         delivery.start()
         await delivery.stop(30)
         return delivery

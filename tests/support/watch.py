@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
@@ -34,6 +34,10 @@ class Watch:
         self.samples[sample.container.id].append(sample)
         self.times[sample.container.id].append(time.monotonic())
         self.live[sample.container.id] = sample.container
+
+    def push_all(self, samples: Sequence[Sample], *, last: bool = True) -> None:
+        for sample in samples:
+            self.push(sample)
 
     def begin(self, container: Container) -> None: ...
 

@@ -71,7 +71,7 @@ def started(repository: Repository, count: int = 3) -> Delivery:
     delivery = Delivery(repository, backoff=Backoff(first=0.001, cap=0.01))
     delivery.start()
     for one in samples(count):
-        delivery.put(one)
+        delivery.put([one])
     return delivery
 
 
@@ -216,7 +216,7 @@ def test_a_health_page_says_who_is_stuck() -> None:
 
     async def main() -> None:
         delivery = started(Hanging(hangs=1))
-        delivery.put(sample())
+        delivery.put([sample()])
         await until("stuck", delivery, 1)
         health = Health(Telemetry(), [delivery], 1)
         assert health.readiness()["stuck"] == ["hanging"]

@@ -106,9 +106,53 @@ def deliver(
 def put(count: int) -> Callable[[Delivery], None]:
     def work(delivery: Delivery) -> None:
         for one in samples(count):
-            delivery.put(one)
+            delivery.put([one])
 
     return work
+
+
+class Slow(Recorder):
+    """Would rather wait for more."""
+
+    name = "slow"
+    flush_interval = 30.0
+
+
+def test_what_a_sweep_gave_does_not_wait_for_more() -> None:
+    async def work(delivery: Delivery) -> None:
+        for size in (3, 2):
+            Router([delivery]).push_all(samples(size)[-1:], last=False)
+            Router([delivery]).push_all(samples(size)[:-1])
+            async with asyncio.timeout(5):
+                while delivery.books.queued:  # noqa: ASYNC110 - the books have no event
+                    await asyncio.sleep(0.005)
+            delivery._pushed -= 30
+
+    repository = Slow()
+    deliver(repository, work)
+    assert times(repository.stored) == [times(samples(3))[i] for i in (2, 0, 1, 1, 0)]
+    assert repository.calls == ["open", "push", "push", "close"]
+
+
+def test_sweeps_that_follow_each_other_soon_do_wait() -> None:
+    async def work(delivery: Delivery) -> None:
+        for _ in range(5):
+            Router([delivery]).push_all(samples(2))
+            await asyncio.sleep(0.01)
+
+    repository = Slow()
+    deliver(repository, work)
+    assert repository.calls == ["open", "push", "push", "close"], "the first is not late; the last is the end's"
+
+
+def test_a_sweep_of_which_nothing_is_wanted_hastens_nothing() -> None:
+    async def work(delivery: Delivery) -> None:
+        Router([delivery]).push_all([sample("db")])
+        Router([delivery]).push(sample("web"))
+        await asyncio.sleep(0.05)
+        assert delivery.books.queued == 1
+
+    deliver(Slow(), work, include=("web",))
 
 
 def times(stored: Sequence[Sample]) -> list[int]:
@@ -217,7 +261,7 @@ def test_a_push_that_swallows_its_cancellation_cannot_hold_up_the_end(monkeypatc
     async def main() -> None:
         delivery = Delivery(Stubborn())
         delivery.start()
-        delivery.put(sample())
+        delivery.put([sample()])
         await asyncio.sleep(0.05)
         began = time.monotonic()
         await delivery.stop(0.1)
@@ -236,7 +280,7 @@ def test_a_back_off_ends_with_one_more_attempt_when_the_end_comes() -> None:
         repository.script = [OSError("down")]
         delivery = Delivery(repository, backoff=Backoff(first=60, draw=lambda low, high: high))
         delivery.start()
-        delivery.put(sample())
+        delivery.put([sample()])
         await asyncio.sleep(0.1)
         await delivery.stop(3.0)
         assert delivery.books.delivered == 1
@@ -261,7 +305,7 @@ def test_batches_grow_again_after_a_bisection_that_found_nobody() -> None:
 
 def test_retry_after_is_respected() -> None:
     async def work(delivery: Delivery) -> None:
-        delivery.put(sample())
+        delivery.put([sample()])
         await asyncio.sleep(0.15)
         assert repository.calls.count("push") == 1
         await asyncio.sleep(0.2)
@@ -338,7 +382,7 @@ def test_named_poison_is_dropped_and_the_rest_is_as_the_repository_says(rest: An
 def test_a_full_queue_drops_the_oldest_and_counts_them() -> None:
     async def work(delivery: Delivery) -> None:
         for one in samples(100):
-            delivery.put(one)
+            delivery.put([one])
         assert delivery.books.balanced
         assert delivery.books.queued == 10
 
@@ -373,7 +417,7 @@ def test_clear_comes_behind_the_containers_last_sample() -> None:
 
 def test_what_a_repository_does_not_take_is_counted_as_filtered() -> None:
     metric = Metric(time_ns=1, host="h", key="k", name="n", kind="gauge", value=1)
-    books = deliver(Recorder(), lambda delivery: delivery.put(metric)).books
+    books = deliver(Recorder(), lambda delivery: delivery.put([metric])).books
     assert (books.collected, books.filtered) == (1, 1)
 
 
@@ -427,7 +471,7 @@ def test_a_failing_live_repository_loses_its_sample_and_nothing_else() -> None:
             raise ValueError("bug")
 
     live = Live(Failing())  # type: ignore[arg-type]  # routes are not needed here
-    live.put(sample())
+    live.put([sample()])
     assert live.books.dropped == {"error": 1}
     assert live.books.balanced
 
@@ -435,9 +479,9 @@ def test_a_failing_live_repository_loses_its_sample_and_nothing_else() -> None:
 def test_the_queue_keeps_word_of_gone_containers_when_it_overflows() -> None:
     queue = Queue(limit=2)
     first, *rest = samples(4)
-    queue.put(first)
+    queue.put([first])
     queue.put_clear(first.container)
-    assert sum(queue.put(one) for one in rest) == 2
+    assert sum(queue.put([one]) for one in rest) == 2
     assert queue.take(9) == first.container
     batch = queue.take(9)
     assert isinstance(batch, Batch)
@@ -458,7 +502,7 @@ def test_batches_wait_for_more_no_longer_than_the_flush_interval() -> None:
 
     async def work(delivery: Delivery) -> None:
         for one in samples(4):
-            delivery.put(one)
+            delivery.put([one])
             await asyncio.sleep(0.01)
         assert "push" not in repository.calls
         await asyncio.sleep(0.15)
@@ -505,7 +549,7 @@ def test_a_repository_hears_of_quiet_times_again_and_again() -> None:
 
     async def work(delivery: Delivery) -> None:
         await quiet(repository, 2)
-        delivery.put(sample())
+        delivery.put([sample()])
         await quiet(repository, 4)
 
     assert deliver(repository, work).books.failures == 0
@@ -518,7 +562,7 @@ def test_who_fails_in_a_quiet_time_is_closed_and_opened_and_goes_on() -> None:
 
     async def work(delivery: Delivery) -> None:
         await quiet(repository, 2)
-        delivery.put(sample())
+        delivery.put([sample()])
 
     assert deliver(repository, work).books.failures == 2
     assert repository.calls[:4] == ["open", "idle", "close", "open"]

@@ -97,8 +97,8 @@ def test_a_narrowed_sample_has_the_shape_of_any() -> None:
 def test_a_live_repository_chooses_too() -> None:
     live = Live(Rest(handling=Choice(include=("web-*",), fields=("pids",))))
     live.start()
-    live.put(WEB)
-    live.put(sample("db"))
+    live.put([WEB])
+    live.put([sample("db")])
     (shown,) = live.repository.latest.samples()
     assert (shown.container.name, known(shown)) == ("web-1", {"pids"})
     assert (live.books.collected, live.books.filtered, live.books.delivered) == (2, 1, 1)

@@ -39,7 +39,7 @@ class Journal:
 def filled(count: int, *, segment: int = 4, limit: int = 1000, journal: Journal | None = None) -> Queue:
     queue = Queue(limit, segment=segment, journal=journal)
     for one in samples(count):
-        queue.put(one)
+        queue.put([one])
     return queue
 
 
@@ -83,7 +83,7 @@ def test_a_part_that_is_given_back_goes_before_the_rest_of_its_segment() -> None
 def test_its_counts_are_those_of_what_is_in_it_whatever_is_done() -> None:
     chance, queue = random.Random(1), Queue(50, segment=7)
     for one in samples(2000):
-        queue.put(one)
+        queue.put([one])
         if chance.random() < 0.2:
             size = len(taken(queue, chance.randint(1, 20)))
             queue.finish() if chance.random() < 0.5 else queue.give_back(set(chance.sample(range(size), size // 2)))
@@ -95,7 +95,7 @@ def test_its_counts_are_those_of_what_is_in_it_whatever_is_done() -> None:
 def test_the_batch_in_flight_is_counted_and_not_dropped() -> None:
     queue = filled(4, limit=4)
     taken(queue, 4)
-    assert sum(queue.put(one) for one in samples(4)) == 0
+    assert sum(queue.put([one]) for one in samples(4)) == 0
     assert (len(queue), queue.samples) == (8, 4)
     assert queue.give_back() == 4
 
@@ -103,8 +103,8 @@ def test_the_batch_in_flight_is_counted_and_not_dropped() -> None:
 def test_bytes_are_a_bound_too_and_one_sample_always_has_room() -> None:
     each = weight(sample())
     queue = Queue(1000, 3 * each)
-    assert sum(queue.put(one) for one in samples(10)) == 7
-    assert Queue(1000, 1).put(sample()) == 0
+    assert sum(queue.put([one]) for one in samples(10)) == 7
+    assert Queue(1000, 1).put([sample()]) == 0
 
 
 def test_what_the_journal_has_leaves_memory_without_being_lost() -> None:
@@ -112,9 +112,9 @@ def test_what_the_journal_has_leaves_memory_without_being_lost() -> None:
     queue = filled(8, limit=8, journal=journal)
     first = next(queue.segments())
     first.row = 1
-    assert queue.put(sample()) == 0
+    assert queue.put([sample()]) == 0
     assert (journal.kept, queue.samples) == ([first], 5)
-    assert sum(queue.put(one) for one in samples(4)) == 1, "what it has not is lost"
+    assert sum(queue.put([one]) for one in samples(4)) == 1, "what it has not is lost"
 
 
 def test_the_journal_is_told_of_every_segment_once() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from statspout.errors import SourceError, Unreadable
 from statspout.logs import Limited
-from statspout.sample import Container
+from statspout.sample import Container, Sample
 from statspout.source import Sink, Target
 from statspout.sources.cgroup.container import Opened, Roots
 from statspout.sources.cgroup.files import Budget, Gone
@@ -168,9 +168,11 @@ class CgroupCollector:
         chosen = everybody[start : start + _AT_ONCE]
         # Who was lost meanwhile is read no more.
         chosen = [w for w in chosen if self._watched.get(w.target.container.id) is w]
-        self._telemetry.swept(len(chosen), self._sweep(chosen, look=not start), max(0.0, began - self._due))
+        more = start + _AT_ONCE < len(everybody)
+        late = max(0.0, began - self._due)
+        self._telemetry.swept(len(chosen), self._sweep(chosen, look=not start, last=not more), late)
         loop = asyncio.get_running_loop()
-        if start + _AT_ONCE < len(everybody):
+        if more:
             self._next = loop.call_soon(self._chunk, everybody, start + _AT_ONCE, began)
         elif self._watched:
             skipped = max(0, int((loop.time() - self._due) / self._interval))
@@ -180,11 +182,15 @@ class CgroupCollector:
 
     # reading
 
-    def _sweep(self, everybody: Sequence[_Watched], push: bool = True, look: bool = True) -> int:
-        """Read them all now, the host first unless it was just looked at; returns how many samples there were."""
+    def _sweep(self, everybody: Sequence[_Watched], *, push: bool = True, look: bool = True, last: bool = True) -> int:
+        """Read them all now, the host first unless it was just looked at; returns how many samples there were.
+
+        ``last``: nobody else is read in this sweep.
+        """
         if not everybody:
             return 0
-        kernel, count, monotonic = self._kernel, 0, time.monotonic_ns
+        kernel, monotonic = self._kernel, time.monotonic_ns
+        samples: list[Sample] = []
         if look:
             kernel.look()
         clock = time.time_ns() - monotonic()
@@ -195,14 +201,12 @@ class CgroupCollector:
                     opened = self._opened_again(watched)
                     if opened is None:
                         continue
-                sample = opened.sample(watched.target, kernel, self.host, monotonic(), clock)
+                samples.append(opened.sample(watched.target, kernel, self.host, monotonic(), clock))
             except Exception as error:  # noqa: BLE001 - whatever it is, it costs this container one sample
                 self._failed(watched, error)
-            else:
-                count += 1
-                if push:
-                    self._sink.push(sample)
-        return count
+        if push:
+            self._sink.push_all(samples, last=last)
+        return len(samples)
 
     def _failed(self, watched: _Watched, error: Exception) -> None:
         container = watched.target.container

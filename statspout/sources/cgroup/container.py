@@ -81,12 +81,13 @@ class Opened:
         if limits is None:
             limits = self._limits = self._read_limits(host)
         numbers = self._reader.read()
-        if numbers.pids == 0:
+        total, pids = numbers[1], numbers[-1]
+        if pids == 0:
             # Its last process ended; with the engine gone, nobody takes the cgroup away.
             raise Gone
         network = self._reader.network() if self._has_network else _NO_NETWORK
         system = host.system_at(now)
-        reading = Reading(now + clock, numbers.total or None, now if system is None else system, system is None)
+        reading = Reading(now + clock, total or None, now if system is None else system, system is None)
         before, self.before, self.read_at = self.before, reading, now
         return sample_of(numbers, network, limits, reading, before, host.cpus, target, name)
 

@@ -54,17 +54,9 @@ QUOTA = "cpu.cfs_quota_us"
 """The file with the CPU limit on v1, -1 without one."""
 
 
-class Numbers(NamedTuple):
-    """What the files of that version say, in bytes and nanoseconds; ``throttling.seconds`` in seconds."""
-
-    version: int
-    total: int | None
-    throttling: Throttling
-    usage: int | None
-    memory: Memory
-    bytes: Pair
-    operations: Pair
-    pids: int | None
+Numbers = tuple[int, int | None, Throttling, int | None, Memory, Pair, Pair, int | None]
+"""What the files say: version, CPU time in ns, throttling, memory usage and its parts in bytes, bytes and operations of
+block I/O, processes. One is made for each sample, and a tuple with names takes half a microsecond more."""
 
 
 class Network(NamedTuple):
@@ -124,7 +116,7 @@ class Reader:
         if data != self._operations[0]:
             self._operations = data, blkio(data)
         pids = number(read(PIDS, 64))
-        return Numbers(1, total, self._throttling, usage, self._memory, self._bytes[1], self._operations[1], pids)
+        return 1, total, self._throttling, usage, self._memory, self._bytes[1], self._operations[1], pids
 
     def _read_v2(self) -> Numbers:
         read = self._files.read
@@ -139,7 +131,8 @@ class Reader:
         data = read(BYTES, 2048)
         if data != self._io[0]:
             self._io = data, io_stat(data)
-        return Numbers(2, total, throttling, usage, self._memory, *self._io[1], number(read(PIDS, 64)))
+        moved, operations = self._io[1]
+        return 2, total, throttling, usage, self._memory, moved, operations, number(read(PIDS, 64))
 
     def network(self) -> Network:
         """What net/dev says now of the container's own network namespace."""

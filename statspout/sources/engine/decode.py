@@ -101,7 +101,7 @@ class Stats(msgspec.Struct):
     networks: dict[str, Interface] | None = None
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """What the next sample's CPU percentage is measured from; times in nanoseconds.
 
     ``system`` is the CPU time of the host over all its CPUs, or, with ``wall_clock``, the time of the clock.

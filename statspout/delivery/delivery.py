@@ -180,7 +180,7 @@ class Delivery:
             self._idle.set()
         if not await self._came():
             return
-        if not (self._lanes.backlog or self._sizing.suspects):
+        if not (self._lanes.backlog or self._sizing.suspects or self._queue.begins_with_clear):
             await self._fill()
         lane = await self._lanes.choose(self._next_size, stay=bool(self._sizing.suspects))
         if lane is None:

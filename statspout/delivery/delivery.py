@@ -116,6 +116,7 @@ class Delivery:
 
     def clear(self, container: Container) -> None:
         """Queue the word that this container is gone, where the repository has use for it."""
+        self._selection.drop(container)
         if not self._clears or self.finished.is_set():
             return
         if not self._queue.put_clear(container):

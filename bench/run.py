@@ -1,137 +1,207 @@
-"""What watching containers costs, as tables. ``make bench`` runs all of it in about two minutes.
+"""What it costs a host to watch its containers: statspout, a floor in C for each of its two ways, and other programs.
 
-CPU is user+sys of the whole process, all its threads, in microseconds per container-sample, at the real interval; the
-start of the process is not in it. Programs under comparison run in turn against the same simulated engine, which has a
-process of its own. Only ratios within one run mean anything: wall time and absolute figures depend on the machine.
+::
+
+    python bench/run.py [--containers N] [--interval S] [--seconds S] [--rounds N] [--only TEXT] [--save]
+
+All of them watch the same idle containers of one real engine, in turn, in every round. ``own`` is the CPU of the
+program and what it starts, ``engine`` that of dockerd, containerd and the shims above what they take with nobody
+watching, both in microseconds per container-sample, user and system, at the real interval; each the median of the
+rounds. ``floors`` is own CPU over that of the C program that reads in the same way, within the same round. Memory is PSS.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent
-WARM_UP = 4.0
+import plots
+from fleet import Fleet, fleet
+from measuring import ROOT, Program, Report, statspout, told
+from peers import ALL, ENGINE, KERNEL, Row, counted
+
+from statspout.sources.cgroup.places import place_of
+from statspout.sources.cgroup.reader import FILES
+
+FLOORS = {KERNEL: "floor: C, the same files", ENGINE: "floor: C, one-shot requests"}
+UNREAD = ("cpu.stat", "blkio.throttle.io_serviced")
+"""What statspout does not read of such containers on cgroup v1: they have no CPU limit, and write to no device."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one program came to: CPU seconds and samples in the window, bytes of memory at its end."""
+    """What one program came to in one round: microseconds of CPU, its own and the engine's, per container-sample."""
 
-    cpu: float
-    samples: int
+    own: float
+    engine: float
+    rate: float
     memory: int
-    note: str = ""
-
-    @property
-    def each(self) -> float:
-        """Microseconds of CPU per container-sample."""
-        return self.cpu / self.samples * 1e6 if self.samples else float("nan")
-
-
-@contextmanager
-def simulated_engine(containers: int) -> Iterator[str]:
-    """A simulated engine in a process of its own; yields the path of its socket."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = f"{folder}/docker.sock"
-        command = [sys.executable, "-m", "statspout.testing.engine", "--containers", str(containers), "--socket", path]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            try:
-                yield path
-            finally:
-                process.terminate()
-
-
-def measure(command: list[str], seconds: float, count: Callable[[Path], int]) -> Figures:
-    """Run ``command`` with its output in a file; ``count`` tells from that file how many samples there are."""
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder, "out")
-        with output.open("wb") as out, Path(folder, "err").open("wb") as err:
-            process = subprocess.Popen(command, stdout=out, stderr=err)
-        try:
-            time.sleep(WARM_UP)
-            before, already = cpu_seconds(process.pid), count(output)
-            time.sleep(seconds)
-            after, total = cpu_seconds(process.pid), count(output)
-            return Figures(after - before, total - already, proportional_memory(process.pid))
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system CPU seconds of a process, all its threads, to the nanosecond."""
-    return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
-
-
-def proportional_memory(pid: int) -> int:
-    """Bytes of memory, what is shared counted by its share."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def lines(output: Path) -> int:
-    """Samples in a file that has a line for each."""
-    return output.read_bytes().count(b"\n")
-
-
-def statspout(path: str, *arguments: str) -> list[str]:
-    """The daemon on the engine at ``path``."""
-    return [sys.executable, "-m", "statspout", f"--socket.path={path}", *arguments]
-
-
-def table(title: str, rows: list[tuple[str, Figures]], reference: str) -> None:
-    """Print figures with their ratio to the row called ``reference``."""
-    base = dict(rows)[reference].each
-    print(f"\n{title}\n{'':34}{'us/sample':>10}{'ratio':>8}{'samples':>9}{'PSS MB':>8}")
-    for name, figures in rows:
-        ratio = figures.each / base
-        print(f"{name:<34}{figures.each:>10.1f}{ratio:>8.2f}{figures.samples:>9}{figures.memory / 1e6:>8.1f}")
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, and keep the results if that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--containers", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--interval", type=float, default=1.0)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="rows whose names have this text in them, and the floors")
+    parser.add_argument("--save", action="store_true", help="keep the results for docs/performance.md")
     given = parser.parse_args()
-    every = f"--interval={given.interval:g}"
-    rows: list[tuple[str, Figures]] = []
-    with simulated_engine(given.containers) as path:
-        programs = {
-            "statspout, stdout text": statspout(path, every),
-            "statspout, stdout json": statspout(path, every, "--stdout.format=json"),
-            "statspout, stdout and live both": statspout(
-                path,
-                every,
-                "--repository=stdout,rest,prometheus",
-                "--rest.address=127.0.0.1:0",
-                "--prometheus.address=127.0.0.1:0",
-            ),
-            "docker-py, 20 threads": [sys.executable, str(HERE / "dockerpy.py"), path, str(given.interval)],
-        }
-        for name, command in programs.items():
-            print(f"{name}: {given.seconds:g} s ...", file=sys.stderr)
-            rows.append((name, measure(command, given.seconds, lines)))
-    title = (
-        f"{given.containers} simulated containers every {given.interval:g} s, one-shot statistics over a unix socket"
+    measured: dict[str, list[Figures]] = {}
+    idle = []
+    with fleet(given.containers) as containers, tempfile.TemporaryDirectory() as folder:
+        rows = [row for row in _rows(containers, given.interval, Path(folder)) if _wanted(row, given.only)]
+        for number in range(1, given.rounds + 1):
+            told(f"round {number} of {given.rounds}: nobody watches")
+            idle.append(_idle(containers, given.seconds))
+            for row in rows:
+                told(f"round {number} of {given.rounds}: {row.name}")
+                figures = _measured(row, containers, given.seconds, idle[-1])
+                measured.setdefault(row.name, []).append(figures)
+    report = _report(rows, measured, given.containers, given.interval, idle)
+    report.show()
+    if given.save:
+        report.save("host")
+        _plot(rows, measured)
+
+
+def _wanted(row: Row, text: str) -> bool:
+    return text.lower() in row.name.lower() or row.name in FLOORS.values()
+
+
+def _rows(containers: Fleet, interval: float, folder: Path) -> Iterator[Row]:
+    """The floors come before those who are compared with them."""
+    every = f"{interval:g}"
+    files = "\n".join(map(_files, containers.pids, containers.ids)) + "\n"
+    names = "\n".join(containers.ids) + "\n"
+    yield Row(FLOORS[KERNEL], KERNEL, [_compiled("kernel_files", folder), every], counted, stdin=files.encode())
+    yield _statspout("statspout, cgroup collector", KERNEL, containers, "cgroup", every)
+    yield Row(
+        FLOORS[ENGINE], ENGINE, [_compiled("one_shot", folder), containers.socket, every], counted, stdin=names.encode()
     )
-    table(title, rows, "statspout, stdout text")
-    for script in ("exposition.py", "delivery.py", "lines.py"):
-        print(flush=True)
-        subprocess.run([sys.executable, str(HERE / script)], check=True)
+    yield _statspout("statspout, engine collector", ENGINE, containers, "engine", every)
+    docker_py = [sys.executable, str(ROOT / "bench" / "dockerpy.py"), containers.socket, every]
+    yield Row("docker-py, 20 threads", ENGINE, docker_py, lambda program, _: program.out.read_bytes().count(b"\n"))
+    for make in ALL:
+        work = folder / make.__name__
+        work.mkdir()
+        if row := make(containers, interval, work):
+            yield row
+
+
+def _statspout(name: str, reads: str, containers: Fleet, collector: str, every: str) -> Row:
+    discard = f"{ROOT}/bench/discard.py:Discard"
+    arguments = (f"--interval={every}", f"--collector={collector}", f"--plugin={discard}", "--repository=discard")
+    return Row(name, reads, statspout(containers.socket, *arguments), counted)
+
+
+def _files(pid: int, container: str) -> str:
+    """The files that statspout reads of one container, in its order."""
+    place = place_of(Path(f"/proc/{pid}/cgroup").read_text(), container, "/sys/fs/cgroup")
+    paths = [
+        f"{place.folders[controller]}/{name}"
+        for controller, name in filter(None, FILES[place.version])
+        if controller in place.folders and (place.version == 2 or name not in UNREAD)
+    ]
+    network = Path(f"/proc/{pid}/net/dev")
+    if re.search(r"^ *eth0:", network.read_text(), re.MULTILINE):
+        paths.append(str(network))
+    return " ".join(path for path in paths if Path(path).exists())
+
+
+def _compiled(name: str, folder: Path) -> str:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise SystemExit("a C compiler is needed for the floors: apt-get install gcc libc6-dev")
+    program = folder / name
+    command = [compiler, "-O2", "-Wall", "-Wextra", "-o", str(program), str(ROOT / "bench/floor" / f"{name}.c"), "-lm"]
+    subprocess.run(command, check=True)
+    return str(program)
+
+
+def _idle(containers: Fleet, seconds: float) -> float:
+    """The engine's CPU seconds per second with nobody watching, after what went before has come to rest."""
+    time.sleep(3)
+    before, began = containers.engine_cpu(), time.monotonic()
+    time.sleep(seconds)
+    return (containers.engine_cpu() - before) / (time.monotonic() - began)
+
+
+def _measured(row: Row, containers: Fleet, seconds: float, idle: float) -> Figures:
+    with Program(row.command, row.environment, row.stdin) as program:
+        time.sleep(row.warm_up)
+        with _window(row, program, containers) as (samples, own, engine, began):
+            time.sleep(seconds)
+            _next_round(row, program)
+            took = time.monotonic() - began
+            count = row.count(program, time.monotonic() - program.started) - samples
+            own, engine = program.cpu() - own, containers.engine_cpu() - engine - idle * took
+            return Figures(own / count * 1e6, engine / count * 1e6, count / took, program.memory())
+
+
+@contextmanager
+def _window(row: Row, program: Program, containers: Fleet) -> Iterator[tuple[float, float, float, float]]:
+    """Samples, CPU of the program and of the engine, and the clock, at the beginning of a measurement."""
+    _next_round(row, program)
+    began = time.monotonic()
+    yield row.count(program, began - program.started), program.cpu(), containers.engine_cpu(), began
+
+
+def _next_round(row: Row, program: Program) -> None:
+    """Wait until a round is just over: a part of one would be CPU without samples, or samples without their CPU."""
+    if row.count is not counted:
+        return
+    size = program.out.stat().st_size
+    while program.out.stat().st_size == size:
+        program.check()
+        time.sleep(0.01)
+    time.sleep(0.1)
+
+
+def _report(
+    rows: Sequence[Row], measured: dict[str, list[Figures]], containers: int, interval: float, idle: Sequence[float]
+) -> Report:
+    report = Report(
+        f"{containers} idle containers of a real engine every {interval:g} s; CPU in µs per container-sample",
+        ("program", "reads", "own", "least to most", "engine", "floors", "samples/s", "PSS MB", ""),
+        decimals={"own": 1, "engine": 0, "floors": 2, "samples/s": 0, "PSS MB": 1},
+        notes=[f"The engine takes {statistics.median(idle) * 1000:.1f} ms of CPU a second with nobody watching."],
+    )
+    for row in rows:
+        figures = measured[row.name]
+        own = [each.own for each in figures]
+        ratios = [mine / floor.own for mine, floor in zip(own, measured[FLOORS[row.reads]], strict=True)]
+        report.rows.append(
+            [
+                row.name, row.reads, statistics.median(own), f"{min(own):.1f} to {max(own):.1f}",
+                statistics.median(each.engine for each in figures), statistics.median(ratios),
+                statistics.median(each.rate for each in figures),
+                statistics.median(each.memory for each in figures) / 1e6, row.note,
+            ]
+        )  # fmt: skip
+    return report
+
+
+def _plot(rows: Sequence[Row], measured: dict[str, list[Figures]]) -> None:
+    bars = {
+        row.name: (
+            statistics.median(each.own for each in measured[row.name]),
+            max(0.0, statistics.median(each.engine for each in measured[row.name])),
+        )
+        for row in rows
+    }
+    plots.bars("host", "CPU, µs per container-sample", ("own", "dockerd, containerd, shims"), bars)
 
 
 if __name__ == "__main__":

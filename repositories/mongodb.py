@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from statspout import ConfigError, Repository, Sample, option
+from statspout import ConfigError, Container, Repository, Sample, option
 from statspout.logs import hide
 from statspout.quantities import seconds
 from statspout.repositories.mongodb_settings import (
@@ -99,6 +99,10 @@ class MongoDB(Repository):
             check_bulk(error.details, self._place)
         except PyMongoError as error:
             raise failure(error, self._place, "insert into") from error
+
+    def clear(self, container: Container) -> None:
+        """Forget a container that is gone."""
+        self._schema.clear(container)
 
     def close(self) -> None:
         """Disconnect."""

@@ -41,16 +41,23 @@ _MOST_KEPT = 10_000
 
 
 class Schema(NamedTuple):
-    """How to make a document, and the fields that hold the time and, in order, whom it is about."""
+    """How to make a document, and the fields that hold the time and, in order, whom it is about.
+
+    ``clear`` is told of a container that is gone.
+    """
 
     document: Callable[[ContainerSample], dict[str, Any]]
     time: str
     who: str
+    clear: Callable[[Container], None] = lambda _: None
 
 
 def schema(name: str) -> Schema:
     """``own`` or ``legacy``."""
-    return Schema(_Own().document, "time", "container.id") if name == "own" else Schema(_legacy, "timestamp", "name")
+    if name == "legacy":
+        return Schema(_legacy, "timestamp", "name")
+    own = _Own()
+    return Schema(own.document, "time", "container.id", own.clear)
 
 
 _UNENCODABLE = (BSONError, ArithmeticError, AttributeError, TypeError, ValueError)
@@ -160,6 +167,9 @@ class _Own:
         if sample.health is not None:
             document["health"] = safe_text(sample.health)
         return document
+
+    def clear(self, container: Container) -> None:
+        self._kept.pop(container.id, None)
 
     def _container(self, container: Container) -> RawBSONDocument:
         kept = self._kept.get(container.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from statspout import ContainerSample, LiveRepository, option
+from statspout import Container, ContainerSample, LiveRepository, option
 from statspout.exposition import TEXT, Format, encode
 from statspout.labels import LabelTags, labels_option
 from statspout.repositories.prometheus_schemas import SCHEMAS
@@ -38,6 +38,11 @@ class Prometheus(LiveRepository):
         allowed = (*self._schema.labels, *self.labels)
         self._tags = LabelTags(allowed, setting="prometheus.labels", prefix=self._schema.prefix)
         self._labels: dict[str, LabelStrings] = {}
+
+    def clear(self, container: Container) -> None:
+        """Serve ``container`` no more."""
+        super().clear(container)
+        self._tags.drop(container)
 
     def routes(self) -> Sequence[BaseRoute]:
         """``/metrics``: every known value of every container."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import accumulate
+from typing import ClassVar, Literal
 
 from statspout.catalogue import Kind
 
-FamilyKind = Kind | Literal["info"]
+FamilyKind = Kind | Literal["info", "histogram"]
 """What a family is; ``info`` is a constant 1 whose labels tell something, a gauge in the text format."""
 
 
@@ -56,14 +57,45 @@ class Family:
     help: str
     samples: Sequence[tuple[Mapping[str, str], float | None]]
 
+    def lines(self) -> list[str]:
+        """Its series."""
+        labels = [label_string(labels) for labels, _ in self.samples]
+        return series(self.name, labels, [value for _, value in self.samples])
 
-def render(families: Iterable[Family], format: Format = TEXT) -> bytes:  # noqa: A002 - what it is
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many values were how large, in base units.
+
+    ``counts`` has one number more than ``bounds``: of the values up to each bound and beyond the one before, and of
+    those beyond the last. ``total`` is the sum of all values.
+    """
+
+    name: str
+    help: str
+    bounds: Sequence[float]
+    counts: Sequence[int]
+    total: float
+
+    kind: ClassVar[FamilyKind] = "histogram"
+
+    def lines(self) -> list[str]:
+        """Its series: a bucket has all values up to its bound, as both formats want it."""
+        buckets = list(accumulate(self.counts))
+        bounds = [*(str(float(bound)) for bound in self.bounds), "+Inf"]
+        return [
+            *series(f"{self.name}_bucket", [label_string({"le": bound}) for bound in bounds], buckets),
+            *series(f"{self.name}_count", [""], buckets[-1:]),
+            *series(f"{self.name}_sum", [""], [self.total]),
+        ]
+
+
+def render(families: Iterable[Family | Histogram], format: Format = TEXT) -> bytes:  # noqa: A002 - what it is
     """The page that a server scrapes. ValueError as for :func:`head`."""
     lines = []
     for family in families:
         lines.append(head(family.name, family.kind, family.help, format))
-        labels = [label_string(labels) for labels, _ in family.samples]
-        lines += series(family.name, labels, [value for _, value in family.samples])
+        lines += family.lines()
     return encode(lines, format)
 
 

@@ -14,7 +14,7 @@ from statspout.errors import ConfigError
 from statspout.options import Options, option
 from statspout.patterns import Patterns
 from statspout.quantities import amount
-from statspout.sample import ContainerSample, Sample
+from statspout.sample import Container, ContainerSample, Sample
 
 _TEXTS = ("networks", "state", "health")
 _FIELDS = (*(entry.field for entry in ENTRIES), *_TEXTS)
@@ -98,6 +98,10 @@ class Selection:
             self._kept.clear()
         self._kept[container.id] = container, state, taken
         return taken
+
+    def drop(self, container: Container) -> None:
+        """Forget a container that is gone."""
+        self._kept.pop(container.id, None)
 
     def narrow(self, samples: Iterable[Sample]) -> list[Sample]:
         """The samples with only the fields that are asked for."""

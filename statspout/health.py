@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from statspout import __version__
 from statspout.delivery.books import REASONS
 from statspout.delivery.delivery import Delivery
-from statspout.exposition import Family, FamilyKind, render
+from statspout.exposition import Family, FamilyKind, Histogram, render
 from statspout.latest import STALE_AFTER
 from statspout.router import Route
 from statspout.scrape import answer
 from statspout.sources.filters import REASONS as FILTER_REASONS
-from statspout.telemetry import KINDS, Telemetry
+from statspout.telemetry import KINDS, LATE, Telemetry
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -76,11 +76,11 @@ class Health:
             return f"no container gave a sample for {STALE_AFTER} intervals"
         return None
 
-    def families(self) -> list[Family]:
+    def families(self) -> list[Family | Histogram]:
         """The metrics about statspout itself."""
         return [*self._collection(), *self._delivery(), *self._process()]
 
-    def _collection(self) -> Iterator[Family]:
+    def _collection(self) -> Iterator[Family | Histogram]:
         t = self._telemetry
         yield _single("statspout_samples_total", "counter", "Container samples collected.", t.samples)
         yield Family(
@@ -102,11 +102,15 @@ class Health:
         yield _single(
             "statspout_ticks_skipped_total", "counter", "Due times passed by a poll under way.", t.skipped_ticks
         )
-        yield _single(
-            "statspout_tick_lateness_seconds_total", "counter", "Seconds from due time to poll, summed.", t.late_seconds
+        yield Histogram(
+            "statspout_tick_lateness_seconds",
+            "Seconds from due time to poll.",
+            LATE,
+            t.lateness.counts,
+            t.lateness.total,
         )
         yield _single(
-            "statspout_tick_lateness_seconds_max", "gauge", "The longest of these since the start.", t.late_max
+            "statspout_tick_lateness_seconds_max", "gauge", "The longest of these since the start.", t.lateness.most
         )
         if t.last_sample is not None:
             age = time.monotonic() - t.last_sample

@@ -70,6 +70,10 @@ class LabelTags:
         self._kept[container.id] = container.labels, made
         return made
 
+    def drop(self, container: Container) -> None:
+        """Forget a container that is gone."""
+        self._kept.pop(container.id, None)
+
     def rest(self, container: Container) -> Mapping[str, str]:
         """The tags of all other labels; no name is one of :meth:`of`'s."""
         return self._tags(container.labels, self._taken | self.of(container).keys(), allowed=False)

@@ -15,7 +15,8 @@ from statspout.sample import Container, Sample
 if TYPE_CHECKING:
     from statspout.delivery.spooldir import SpoolDirectory
 
-_REMEMBERED = 10_000
+_REMEMBERED = 1_000
+"""Runs that are over; a sample that comes late was on its way when its run ended, and is so by seconds."""
 
 
 class Route(Protocol):

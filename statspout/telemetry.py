@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 
 KINDS = ("timeout", "refused", "bad_answer", "down", "not_running", "stale", "unreadable", "internal")
 """Why a poll can be without a sample."""
+
+LATE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds: how late is late, from a timer's own inaccuracy to more than most intervals."""
+
+
+@dataclass(slots=True)
+class Lateness:
+    """How late polls began.
+
+    ``counts`` are of the polls up to each of :data:`LATE` and beyond the one before, and at last of those beyond all.
+    """
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(LATE) + 1))
+    total: float = 0.0
+    """The sum in seconds."""
+    most: float = 0.0
+
+    def add(self, seconds: float, polls: int = 1) -> None:
+        """So many polls began so late. A timer may be a nanosecond early: that is not late."""
+        seconds = max(0.0, seconds)
+        self.counts[bisect_left(LATE, seconds)] += polls
+        self.total += seconds * polls
+        self.most = max(self.most, seconds)
 
 
 @dataclass(slots=True)
@@ -20,9 +44,8 @@ class Telemetry:
     """Polls without a sample, by kind."""
     skipped_ticks: int = 0
     """Due times that passed while the container's last poll was not finished."""
-    late_seconds: float = 0.0
-    """The sum of the seconds by which polls began after their due time."""
-    late_max: float = 0.0
+    lateness: Lateness = field(default_factory=Lateness)
+    """By how much polls began after their due time."""
     polls: int = 0
     last_sample: float | None = None
     containers: int = 0
@@ -40,16 +63,14 @@ class Telemetry:
     def began(self, late: float) -> None:
         """A poll began ``late`` seconds after its due time."""
         self.polls += 1
-        self.late_seconds += late
-        self.late_max = max(self.late_max, late)
+        self.lateness.add(late)
 
     def swept(self, polls: int, samples: int, late: float) -> None:
         """A sweep over ``polls`` containers, begun ``late`` seconds after its due time, gave so many samples."""
         self.polls += polls
         self.samples += samples
-        self.late_seconds += late * polls
         if polls:
-            self.late_max = max(self.late_max, late)
+            self.lateness.add(late, polls)
         if samples:
             self.last_sample = time.monotonic()
 

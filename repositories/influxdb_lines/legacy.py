@@ -43,6 +43,7 @@ class Legacy(Schema):
 
     def clear(self, container: Container) -> None:
         """Forget a container that is gone."""
+        super().clear(container)
         self._kept.drop(container)
 
     def _make(self, sample: ContainerSample) -> dict[str, bytes]:

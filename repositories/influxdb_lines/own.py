@@ -64,6 +64,7 @@ class Own(Schema):
 
     def clear(self, container: Container) -> None:
         """Forget a container that is gone."""
+        super().clear(container)
         self._made.drop(container)
 
     def _make(self, sample: ContainerSample) -> _Made:

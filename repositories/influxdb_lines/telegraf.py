@@ -164,6 +164,7 @@ class Telegraf(Schema):
 
     def clear(self, container: Container) -> None:
         """Forget a container that is gone."""
+        super().clear(container)
         self._made.drop(container)
 
     def _make(self, sample: ContainerSample) -> _Made:

@@ -130,6 +130,7 @@ class Delivery:
 
     def clear(self, container: Container) -> None:
         """Queue the word that this container is gone, where the repository has use for it."""
+        self._selection.drop(container)
         if not self._clears or self.finished.is_set():
             return
         if not self._queue.put_clear(container):
@@ -194,7 +195,7 @@ class Delivery:
             self._idle.set()
         if not await self._came():
             return
-        if not (self._lanes.backlog or self._sizing.suspects):
+        if not (self._lanes.backlog or self._sizing.suspects or self._queue.begins_with_clear):
             await self._fill()
         lane = await self._lanes.choose(self._next_size, stay=bool(self._sizing.suspects))
         if lane is None:

@@ -48,6 +48,7 @@ class Live:
 
     def clear(self, container: Container) -> None:
         """Show this container no more."""
+        self._selection.drop(container)
         try:
             self.repository.clear(container)
         except BaseException as error:  # noqa: BLE001 - foreign code, as above

@@ -12,7 +12,9 @@ from statspout.sample import Container, Metric, Sample
 _SAMPLE = 1080
 _INTERFACE = 230
 _METRIC = 600
-"""Bytes of memory, measured; a container is shared by all its samples, and not counted."""
+_CONTAINER = 600
+_LABEL = 200
+"""Bytes of memory, measured. A container is shared by all its samples, and counted with the word that it is gone."""
 
 
 def weight(sample: Sample) -> int:
@@ -20,6 +22,11 @@ def weight(sample: Sample) -> int:
     if isinstance(sample, Metric):
         return _METRIC + len(sample.key) + len(sample.name) + 120 * len(sample.tags)
     return _SAMPLE if sample.networks is None else _SAMPLE + _INTERFACE * len(sample.networks)
+
+
+def weight_of(container: Container) -> int:
+    """About how many bytes of memory a container takes."""
+    return _CONTAINER + _LABEL * len(container.labels)
 
 
 class Segment:
@@ -90,15 +97,22 @@ class Queue:
     ) -> None:
         self._limit, self._most_bytes, self._segment, self._journal = limit, most_bytes, segment, journal
         self._items: deque[Segment | Container] = deque()
+        self._due: deque[Container] = deque()
+        """Who is gone and has no samples in the queue any more, because there was no room: to be taken first."""
         self.tail: Segment | None = None
         """The segment that the next sample goes to."""
-        self._clears = 0
+        self._clears = self._clear_bytes = 0
         self.samples = 0
         self.bytes = 0
         self.in_flight: Batch | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._items)
+        return bool(self._items or self._due)
+
+    @property
+    def begins_with_clear(self) -> bool:
+        """Whether word of a gone container is next."""
+        return bool(self._due) or (bool(self._items) and isinstance(self._items[0], Container))
 
     def __len__(self) -> int:
         """Samples waiting or in flight."""
@@ -118,14 +132,19 @@ class Queue:
             self.samples += len(part)
             self.bytes += size
             start += len(part)
-        return self._shrink() if self.samples > self._limit or self.bytes > self._most_bytes else 0
+        return self._shrink() if self._too_much else 0
 
     def put_clear(self, container: Container) -> bool:
-        """Append the word that this container is gone; False when there are as many of these as samples may be."""
-        if self._clears >= self._limit:
+        """Append the word that this container is gone; False when there are as many of these as samples may be.
+
+        They have no more than half of the memory, and samples make room for them.
+        """
+        size = weight_of(container)
+        if self._clears >= self._limit or self._clear_bytes + size > self._most_bytes // 2:
             return False
         self._items.append(container)
         self._clears += 1
+        self._clear_bytes += size
         self.seal()
         return True
 
@@ -141,24 +160,42 @@ class Queue:
         self.tail = None
 
     def take(self, most: int) -> Container | Batch:
-        """The head: a container that is gone, or a batch of up to ``most`` samples. One batch at a time."""
+        """The head: a container that is gone, or a batch of up to ``most`` samples. One batch at a time.
+
+        Others' samples need not wait for the word that one is gone: they go with the batch before it.
+        """
         assert self.in_flight is None, "the last batch is still out"
-        head = self._pop()
+        head = self._due.popleft() if self._due else self._pop()
         if isinstance(head, Container):
             self._clears -= 1
+            self._clear_bytes -= weight_of(head)
             return head
         if len(head.samples) > most:
             self.in_flight = Batch([head], head.samples[:most])
             return self.in_flight
-        segments, count = [head], len(head.samples)
-        while self._items and isinstance(following := self._items[0], Segment):
-            if count + len(following.samples) > most:
-                break
-            self._pop()
-            segments.append(following)
-            count += len(following.samples)
+        segments = [head, *self._following(most - len(head.samples))]
         self.in_flight = Batch(segments, [sample for segment in segments for sample in segment.samples])
         return self.in_flight
+
+    def _following(self, most: int) -> list[Segment]:
+        """Take whole segments of up to ``most`` samples from the head, past containers that are gone.
+
+        A later run of one of these comes after the word that it is gone.
+        """
+        found: list[Segment] = []
+        passed: list[Container] = []
+        while self._items:
+            item = self._items[0]
+            if isinstance(item, Container):
+                passed.append(item)
+            elif len(item.samples) > most or (passed and _has_any(item, passed)):
+                break
+            else:
+                most -= len(item.samples)
+                found.append(item)
+            self._pop()
+        self._items.extendleft(reversed(passed))
+        return found
 
     def finish(self) -> None:
         """All samples of the batch in flight are done with."""
@@ -186,8 +223,9 @@ class Queue:
                 lost += len(segment.samples)
                 segment.keep([])  # a journal that is about to write it finds nothing
         self._items.clear()
+        self._due.clear()
         self.tail = self.in_flight = None
-        self.samples = self.bytes = self._clears = 0
+        self.samples = self.bytes = self._clears = self._clear_bytes = 0
         return lost
 
     def segments(self) -> Iterator[Segment]:
@@ -199,6 +237,9 @@ class Queue:
     def _land(self) -> Batch:
         batch, self.in_flight = self.in_flight, None
         assert batch is not None, "no batch is out"
+        # What comes back may be about those who are gone.
+        self._items.extendleft(reversed(self._due))
+        self._due.clear()
         return batch
 
     def _return(self, segment: Segment, rest: list[Sample]) -> None:
@@ -233,20 +274,24 @@ class Queue:
         self.samples += sign * len(segment.samples)
         self.bytes += sign * segment.bytes
 
+    @property
+    def _too_much(self) -> bool:
+        return self.samples > self._limit or (self.bytes + self._clear_bytes > self._most_bytes and self.samples > 1)
+
     def _shrink(self) -> int:
         """Let the oldest samples over the limits go; how many are lost. Word of a gone container stays."""
-        lost, clears = 0, []
-        while self.samples > self._limit or (self.bytes > self._most_bytes and self.samples > 1):
+        lost = 0
+        while self._too_much:
             item = self._items[0]
             if isinstance(item, Container):
-                clears.append(item)
+                # Put aside, for with many of them the next sample is not to pass them all again.
+                self._due.append(item)
                 self._items.popleft()
             elif self._journal is not None and self._journal.keeps(item):
                 self._pop()
             else:
                 self._lose_first(item)
                 lost += 1
-        self._items.extendleft(reversed(clears))
         return lost
 
     def _lose_first(self, segment: Segment) -> None:
@@ -257,3 +302,9 @@ class Queue:
         if not segment.samples:
             self._pop()
         self._tell(segment)
+
+
+def _has_any(segment: Segment, containers: Sequence[Container]) -> bool:
+    """Whether a sample in it is of one of these containers."""
+    ids = {container.id for container in containers}
+    return any(sample.container is not None and sample.container.id in ids for sample in segment.samples)

@@ -296,6 +296,8 @@ class Discovery:
                 self._set(guest)
 
     def _forget(self, container_id: str) -> None:
+        # Not left to the next list: where the engine gives none, there would be ever more of them.
+        self._names.pop(container_id, None)
         known = self._known.pop(container_id, None)
         if known is not None:
             self._telemetry.reasons.pop(container_id, None)

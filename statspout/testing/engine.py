@@ -221,6 +221,11 @@ class FakeEngine(Fleet):
         return self._log.answers()
 
     @property
+    def connections(self) -> int:
+        """Connections of clients that are open."""
+        return len(self._server.connections)
+
+    @property
     def stats_in_flight(self) -> int:
         """Stats requests that wait for their answer, hung ones and streams included."""
         return self._log.in_flight

@@ -63,6 +63,10 @@ async def collecting(
         await collector.stop()
 
 
+def descriptors_now() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
 def small_budget(descriptors: int) -> Budget:
     budget = Budget()
     budget.take(budget._left - descriptors)
@@ -217,7 +221,7 @@ def test_ticks_that_pass_during_a_sweep_are_counted_and_none_is_made_up_for(tmp_
             await asyncio.sleep(1.9 * INTERVAL)
             assert 4 <= watch.telemetry.skipped_ticks <= 8
             assert len(watch.samples[ID]) <= count + 3
-            assert watch.telemetry.late_max > 2 * INTERVAL
+            assert watch.telemetry.lateness.most > 2 * INTERVAL
 
     asyncio.run(main())
 
@@ -269,6 +273,27 @@ def test_descriptors_come_back_when_containers_go(tmp_path: Path) -> None:
                 for one in fleet.targets[:3]:
                     collector.lost(one.container)
             assert budget._left == 8
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", ["v1-cgroupfs", "v2-cgroupfs"])
+@pytest.mark.parametrize("descriptors", [10_000, 1])
+def test_2_500_runs_found_read_and_lost_leave_every_descriptor_as_it_was(name: str, descriptors: int) -> None:
+    """Four times that is 10,000 of them; every fifth is lost before its turn came."""
+
+    async def main() -> None:
+        watch, budget = Watch(INTERVAL), small_budget(descriptors)
+        before = descriptors_now()
+        collector = CgroupCollector(watch, watch.telemetry, interval=INTERVAL, roots=Tree(name).roots, budget=budget)
+        for number in range(2500):
+            collector.found(target(started=number))
+            if number % 5:
+                await asyncio.sleep(0)
+            collector.lost(target(started=number).container)
+        assert (len(watch.samples[ID]), len(watch.cleared), watch.telemetry.errors) == (2000, 2500, {})
+        await collector.stop()
+        assert (descriptors_now(), budget._left) == (before, descriptors)
 
     asyncio.run(main())
 

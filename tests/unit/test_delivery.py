@@ -403,11 +403,13 @@ def test_a_closed_destination_retires_its_repository() -> None:
     assert deliver(repository, work).books.dropped == {"closed": 5}
 
 
-def test_clear_comes_behind_the_containers_last_sample() -> None:
+def test_clear_comes_behind_the_containers_last_sample_and_before_those_of_its_next_run() -> None:
     def work(delivery: Delivery) -> None:
-        put(5)(delivery)
+        for one in [sample()] * 5:
+            delivery.put([one])
         delivery.clear(sample().container)
-        put(5)(delivery)
+        for one in [sample(started_at=2)] * 5:
+            delivery.put([one])
 
     repository = Recorder()
     deliver(repository, work)
@@ -486,6 +488,26 @@ def test_the_queue_keeps_word_of_gone_containers_when_it_overflows() -> None:
     batch = queue.take(9)
     assert isinstance(batch, Batch)
     assert batch.samples == rest[1:]
+
+
+def test_word_of_gone_containers_holds_up_no_samples() -> None:
+    """It does not wait for a full batch, and what is put around it is one batch."""
+
+    class Patient(Recorder):
+        name = "patient"
+        flush_interval = 0.2
+
+    async def work(delivery: Delivery) -> None:
+        for one in many:
+            delivery.put([one])
+            delivery.clear(one.container)
+        await delivery._idle.wait()
+        assert repository.calls == ["open", "push"]
+        assert repository.cleared == [f"{one.container.name} after 50" for one in many]
+
+    many = samples(50)
+    repository = Patient()
+    deliver(repository, work)
 
 
 def test_backoff_doubles_up_to_its_cap_and_begins_anew() -> None:

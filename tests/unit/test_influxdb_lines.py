@@ -313,10 +313,12 @@ def test_what_is_remembered_of_a_container_follows_its_changes(schema: str) -> N
 
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_who_is_gone_is_forgotten(schema: str) -> None:
-    repository = InfluxDB(schema=schema)  # type: ignore[arg-type]  # one of its choices
-    one = sample()
+    repository = InfluxDB(schema=schema, labels=("team",))  # type: ignore[arg-type]  # one of its choices
+    one = sample(labels={"team": "red"})
     repository._schema.lines(one)
     [kept] = [value for value in vars(repository._schema).values() if isinstance(value, Kept)]
     assert list(kept._kept) == [one.container.id]
+    assert list(repository._schema._labels._kept) == [one.container.id]
     repository.clear(one.container)
     assert not kept._kept
+    assert not repository._schema._labels._kept

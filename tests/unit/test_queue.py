@@ -8,8 +8,8 @@ import tracemalloc
 import msgspec
 import pytest
 
-from statspout import ContainerSample, Interface, Metric, Sample
-from statspout.delivery.queue import Batch, Queue, Segment, weight
+from statspout import Container, ContainerSample, Interface, Metric, Sample
+from statspout.delivery.queue import Batch, Queue, Segment, weight, weight_of
 from statspout.delivery.sizing import Sizing
 from statspout.testing import sample, samples
 
@@ -105,6 +105,118 @@ def test_bytes_are_a_bound_too_and_one_sample_always_has_room() -> None:
     queue = Queue(1000, 3 * each)
     assert sum(queue.put([one]) for one in samples(10)) == 7
     assert Queue(1000, 1).put([sample()]) == 0
+
+
+def churned(queue: Queue, *what: Sample | str) -> list[ContainerSample]:
+    """Samples of containers by these names, and after ``-name`` the word that one is gone; returns the samples."""
+    found = []
+    for one in what:
+        assert isinstance(one, str)
+        made = sample(one.removeprefix("-"), id=one.removeprefix("-") * 64)
+        if one.startswith("-"):
+            assert queue.put_clear(made.container)
+        else:
+            queue.put([made])
+            found.append(made)
+    return found
+
+
+def drained(queue: Queue, most: int = 99) -> list[str]:
+    """What is taken: names of a batch, or ``-name``."""
+    found = []
+    while queue:
+        head = queue.take(most)
+        if isinstance(head, Batch):
+            found.append("".join(one.container.name for one in head.samples if one.container))
+            queue.finish()
+        else:
+            found.append(f"-{head.name}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("put", "most", "taken"),
+    [
+        (["a", "b", "-a", "c", "-b", "d"], 99, ["abcd", "-a", "-b"]),
+        (["-a", "b", "-c", "d"], 99, ["-a", "bd", "-c"]),
+        (["a", "b", "-a", "c", "d"], 3, ["ab", "-a", "cd"]),
+        (["a", "-a", "b", "a", "-b", "c"], 99, ["a", "-a", "bac", "-b"]),
+        (["a", "-a", "a", "-a"], 99, ["a", "-a", "a", "-a"]),
+    ],
+)
+def test_no_sample_waits_for_word_of_another_container_and_that_comes_in_its_order(
+    put: list[str], most: int, taken: list[str]
+) -> None:
+    """A whole segment is taken or none of it, and none of a later run of who is gone."""
+    queue = Queue(1000)
+    churned(queue, *put)
+    assert drained(queue, most) == taken
+
+
+def test_what_is_given_back_goes_before_word_of_its_containers() -> None:
+    queue = Queue(1000)
+    churned(queue, "a", "b", "-a", "c", "-b")
+    assert len(taken(queue, 99)) == 3
+    churned(queue, "d")
+    queue.give_back()
+    assert drained(queue) == ["abcd", "-a", "-b"]
+
+
+def test_word_that_no_sample_is_left_before_is_next_but_behind_what_comes_back() -> None:
+    queue = Queue(2)
+    churned(queue, "a", "-a", "b", "-b", "c", "d")
+    assert queue.begins_with_clear
+    assert (queue.take(9), queue.begins_with_clear) == (sample("a", id="a" * 64).container, True)
+    batch = [queue.take(9), queue.take(9)][1]
+    assert isinstance(batch, Batch)
+    churned(queue, "-c", "e", "f", "g")
+    queue.give_back()
+    assert drained(queue) == ["-c", "fg"]
+
+
+def test_word_that_was_overtaken_by_an_overflow_is_behind_the_batch_that_comes_back() -> None:
+    queue = Queue(3)
+    churned(queue, "a")
+    taken(queue, 9)
+    churned(queue, "-a", "b", "c", "d", "e")
+    assert queue.begins_with_clear
+    queue.finish()
+    assert drained(queue) == ["-a", "cde"]
+    churned(queue, "a")
+    taken(queue, 9)
+    churned(queue, "-a", "b", "-b")
+    queue.give_back()
+    assert drained(queue) == ["ab", "-a", "-b"]
+
+
+def test_word_of_the_gone_has_half_of_the_memory_at_most_and_samples_make_room() -> None:
+    queue = Queue(1000, 20 * weight(sample()))
+    many = [sample(f"web-{i}", id=f"{i:064}", labels={"a": "b"}).container for i in range(100)]
+    for one in samples(20):
+        queue.put([one])
+    count = sum(queue.put_clear(container) for container in many)
+    assert count == 10 * weight(sample()) // weight_of(many[0])
+    assert queue.put([sample()]) == 11
+    while queue:
+        queue.take(1)
+        if queue.in_flight:
+            queue.finish()
+    assert sum(map(queue.put_clear, many)) == count
+
+
+@pytest.mark.parametrize("labels", [0, 5, 30])
+def test_the_weight_of_a_container_is_about_its_memory(labels: int) -> None:
+    def made(i: int) -> Container:
+        values = {f"org.example.label-{n}".encode().decode(): f"a value {i} {n}" for n in range(labels)}
+        return Container(
+            id=f"{i:064x}", name=f"shop-web-{i}", image=f"shop/web:{i}", labels=values, started_at=10**18 + i
+        )
+
+    tracemalloc.start()
+    kept = [made(i) for i in range(500)]
+    measured = tracemalloc.get_traced_memory()[0] / len(kept)
+    tracemalloc.stop()
+    assert 0.6 < weight_of(kept[0]) / measured < 1.6
 
 
 def test_what_the_journal_has_leaves_memory_without_being_lost() -> None:

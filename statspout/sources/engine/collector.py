@@ -97,7 +97,9 @@ class EngineCollector:
         """No more requests about it."""
         poller = self._pollers.pop(container.id, None)
         if poller is not None and poller.task is not None:
-            poller.task.cancel()
+            # Let go of, for a cycle of the two would stay in memory until the collector of garbage comes round.
+            task, poller.task = poller.task, None
+            task.cancel()
         self._gate.populate(len(self._pollers))
 
     def meet(self, engine: Engine) -> None:  # noqa: ARG002 - the client knows it already

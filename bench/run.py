@@ -7,7 +7,7 @@
 All of them watch the same idle containers of one real engine, in turn, in every round. ``own`` is the CPU of the
 program and what it starts, ``engine`` that of dockerd, containerd and the shims above what they take with nobody
 watching, both in microseconds per container-sample, user and system, at the real interval; each the median of the
-rounds. ``floors`` is own CPU over that of the C program that reads in the same way, within the same round. Memory is PSS.
+rounds. ``floors`` is own CPU over that of the C program that reads in the same way, within the same round.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--containers", type=int, default=100)
     parser.add_argument("--interval", type=float, default=1.0)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="rows whose names have this text in them, and the floors")
     parser.add_argument("--save", action="store_true", help="keep the results for docs/performance.md")

@@ -97,7 +97,7 @@ def _run(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
     from statspout.config import configure, placed
     from statspout.daemon import run_daemon
 
-    config = configure(arguments, os.environ, classes)
+    config = configure(arguments, os.environ, classes, every=False)
     with placed(config.given):
         return run_daemon(config.settings, config.repositories, config.notes)
 

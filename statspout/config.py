@@ -7,27 +7,29 @@ Everything wrong is a ConfigError of one line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-from cyclopts import App
+from typing import TYPE_CHECKING, Any
 
 from statspout.configfile import Entries, read_file, take_file
 from statspout.errors import ConfigError, told
-from statspout.flags import command_line, go_dashes, take_flags
 from statspout.instances import Chosen, Groups, chosen, groups_of, idle_tables, shown
 from statspout.logs import hide
 from statspout.notes import exposed, without_effect
 from statspout.options import Setting, env_name, settings_of
-from statspout.registry import Registry, load
+from statspout.registry import Registry, load, load_shipped
 from statspout.repository import Repository
 from statspout.settings import Settings
 from statspout.values import Given, convert, secret_file, spellings
 
+if TYPE_CHECKING:
+    from cyclopts import App
+
 _OWN = settings_of(Settings)
 _CONFIG, _PLUGIN, _REPOSITORY = (next(s for s in _OWN if s.name == n) for n in ("config", "plugin", "repository"))
+_OWN_WORDS = {setting.name.partition(".")[0] for setting in _OWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +56,33 @@ class Config:
     """What was given and has no effect, a line each."""
 
 
-def configure(argv: Sequence[str], environ: Mapping[str, str], classes: Sequence[type[Repository]] = ()) -> Config:
+def configure(
+    argv: Sequence[str], environ: Mapping[str, str], classes: Sequence[type[Repository]] = (), *, every: bool = True
+) -> Config:
     """Read flags, environment and file. ``argv`` has no program or command name in it.
 
-    ``classes`` are repositories beside those that are installed.
+    ``classes`` are repositories beside those that are installed. ``every``: all of those are loaded, whether or not
+    anything was said about them.
     """
-    found = understand(argv, environ, classes)
+    found = understand(argv, environ, classes, every=every)
     registry, groups, given = found.registry, found.groups, found.given
-    every = [setting for group in groups.values() for setting in group]
-    notes = [*without_effect(given.values, environ, every), *exposed(given, every), *idle_notes(found)]
+    known = [setting for group in groups.values() for setting in group]
+    notes = [*without_effect(given.values, environ, known), *exposed(given, known), *idle_notes(found)]
     with placed(given):
         settings = Settings(**_arguments(groups[""], given))
         repositories = [_construct(one, given) for one in found.selected]
     return Config(settings, repositories, registry, given, notes)
 
 
-def understand(argv: Sequence[str], environ: Mapping[str, str], classes: Sequence[type[Repository]] = ()) -> Understood:
+def understand(
+    argv: Sequence[str], environ: Mapping[str, str], classes: Sequence[type[Repository]] = (), *, every: bool = True
+) -> Understood:
     """Both phases, without constructing anything."""
-    argv = go_dashes(argv)
-    path, entries, registry, first = _first_phase(argv, environ, classes)
+    argv = _go_dashes(argv)
+    path, entries, first = _first_phase(argv, environ)
+    registry = None if every or classes else _mentioned(argv, environ, entries, first)
+    if registry is None:
+        registry = _all(first, classes)
     with placed(first):
         selected = chosen(first.values.get("repository", _REPOSITORY.default), registry)
         groups = {"": _OWN, **groups_of(registry, selected)}
@@ -92,17 +102,37 @@ def idle_notes(found: Understood) -> Iterator[str]:
             yield f"[{table}] has no effect: {kind}:{instance} is not in --repository"
 
 
-def _first_phase(
-    argv: Sequence[str], environ: Mapping[str, str], classes: Sequence[type[Repository]]
-) -> tuple[str, Entries, Registry, Given]:
-    """The configuration file, what is in it, every repository there is, and what was given so far."""
+def _first_phase(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Entries, Given]:
+    """The configuration file, what is in it, and what was given so far."""
     first = read(argv, environ, {"": (_CONFIG, _PLUGIN, _REPOSITORY)}, strict=False)
     path = first.values.get("config", "")
     entries = read_file(path, first.origins["config"]) if path else {}
     early = {key: value for key, value in entries.items() if key in ("plugin", "repository")}
     take_file(first, path, early, [_PLUGIN, _REPOSITORY], ())
+    return path, entries, first
+
+
+def _all(first: Given, classes: Sequence[type[Repository]]) -> Registry:
+    """Every repository there is."""
     with placed(first):
-        return path, entries, load(first.values.get("plugin", ()), classes), first
+        return load(first.values.get("plugin", ()), classes)
+
+
+def _mentioned(argv: Sequence[str], environ: Mapping[str, str], entries: Entries, first: Given) -> Registry | None:
+    """The repositories that this run has anything to say about, when they all come with statspout; else None.
+
+    What is said of others takes all of them to be understood, or to be told that it is wrong. To load those for
+    nothing would take a good part of the start, and of the memory.
+    """
+    if first.values.get("plugin"):
+        return None
+    names = [
+        *(name.partition(":")[0] for name in first.values.get("repository", _REPOSITORY.default)),
+        *(argument[2:].partition("=")[0].partition(".")[0] for argument in argv if argument.startswith("--")),
+        *(variable.split("_")[1].lower() for variable in environ if variable.startswith("STATSPOUT_")),
+        *(key.partition(".")[0] for key in entries),
+    ]
+    return load_shipped(set(names) - _OWN_WORDS)
 
 
 def read(
@@ -110,7 +140,10 @@ def read(
 ) -> Given:
     """The settings given in ``argv`` and ``environ``. Not ``strict``: flags of others are let pass."""
     given = Given()
-    take_flags(given, argv, groups, strict)
+    if argv:
+        from statspout.flags import take_flags  # the parser: 4 MB, for those who need it
+
+        take_flags(given, argv, groups, strict)
     for group in groups.values():
         for setting in group:
             given.take(setting.name, _in_environment(setting, environ))
@@ -119,8 +152,15 @@ def read(
 
 def help_app(argv: Sequence[str], environ: Mapping[str, str], classes: Sequence[type[Repository]] = ()) -> App:
     """A command line that can print the help of every setting, those of plugins that ``argv`` leads to included."""
-    rest = go_dashes(argument for argument in argv if argument.lstrip("-") not in ("h", "help"))
-    return command_line({"": _OWN, **shown(_first_phase(rest, environ, classes)[2])})
+    from statspout.flags import command_line
+
+    rest = _go_dashes(argument for argument in argv if argument.lstrip("-") not in ("h", "help"))
+    return command_line({"": _OWN, **shown(_all(_first_phase(rest, environ)[2], classes))})
+
+
+def _go_dashes(argv: Iterable[str]) -> list[str]:
+    """Double the dash of ``-interval=3``: the Go program took one dash, as Go's flags do."""
+    return [f"-{arg}" if re.match(r"-[a-z]{2}", arg) else arg for arg in argv]
 
 
 @contextmanager

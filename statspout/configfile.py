@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,8 @@ _LARGEST = 4 * 2**20
 
 def read_file(path: str, where: str) -> Entries:
     """The file's entries, or ConfigError; ``where`` is the setting that named the file."""
+    import tomllib  # most runs have no file
+
     try:
         with Path(path).open("rb") as file:
             data = file.read(_LARGEST + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 import cyclopts
@@ -14,11 +14,6 @@ from cyclopts import App, Group, Parameter
 from statspout.errors import ConfigError
 from statspout.options import Setting, bare, is_list
 from statspout.values import Given, convert, secret_file
-
-
-def go_dashes(argv: Iterable[str]) -> list[str]:
-    """Double the dash of ``-interval=3``: the Go program took one dash, as Go's flags do."""
-    return [f"-{arg}" if re.match(r"-[a-z]{2}", arg) else arg for arg in argv]
 
 
 def take_flags(given: Given, argv: Sequence[str], groups: Mapping[str, Sequence[Setting]], strict: bool) -> None:

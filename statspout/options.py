@@ -170,13 +170,19 @@ def settings_of(cls: type[Options], prefix: str = "", aliases: tuple[str, ...] =
 
     ``prefix`` is put before each name with a dot; each of ``aliases`` is another prefix for the same settings.
     """
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # a class can be hashed, whatever its objects can
     found = []
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # every subclass is a dataclass, see Options
         declared = field.metadata.get(_KEY)
         if isinstance(declared, _Declared):
             found.append(_setting(field, declared, hints[field.name], prefix, aliases))
     return tuple(found)
+
+
+@functools.cache
+def _hints(cls: type[Options]) -> dict[str, Any]:
+    """The types of its fields; asked for often, and slow to find."""
+    return typing.get_type_hints(cls)
 
 
 def described(options: Options, prefix: str = "", *, changed: bool = False) -> str:

@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from statspout.errors import ConfigError, told
@@ -73,6 +72,8 @@ def load(plugins: Iterable[str] = (), classes: Iterable[type[Repository]] = ()) 
 
     An installed package that does not load is noted in ``broken``; it ends the program only when it is selected.
     """
+    from importlib.metadata import entry_points  # with it come an e-mail parser and a zip reader: 2 MB
+
     registry = Registry()
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
@@ -83,6 +84,17 @@ def load(plugins: Iterable[str] = (), classes: Iterable[type[Repository]] = ()) 
         registry.add(load_plugin(spec), f"--plugin {spec}")
     for cls in classes:
         registry.add(cls, f"repositories: {getattr(cls, '__name__', repr(cls))}")
+    return registry
+
+
+def load_shipped(names: Iterable[str]) -> Registry | None:
+    """Only the repositories of these names, which come with statspout: None when one of them does not."""
+    registry = Registry()
+    for name in sorted(names):
+        cls = _shipped(name)
+        if cls is None:
+            return None
+        registry.add(cls, f"repository {name}")
     return registry
 
 
@@ -136,6 +148,17 @@ def check_needs(cls: type[Repository]) -> None:
             ours = cls.__module__.startswith("statspout.")
             how = f"pip install 'statspout[{cls.name}]'" if ours else f"pip install what has {module}"
             raise ConfigError(f"repository {cls.name} needs {module}, which is not installed: {how}")
+
+
+def _shipped(name: str) -> type[Repository] | None:
+    """The class in the module of its name."""
+    path = f"statspout.repositories.{name}"
+    if not _NAME.fullmatch(name) or importlib.util.find_spec(path) is None:
+        return None
+    for found in vars(importlib.import_module(path)).values():
+        if isinstance(found, type) and issubclass(found, Repository) and getattr(found, "name", None) == name:
+            return found
+    return None
 
 
 def _check_methods(cls: type[Repository], where: str) -> None:

@@ -10,7 +10,6 @@ from statspout.settings import Settings
 from statspout.sources.cgroup.container import Roots
 from statspout.sources.cgroup.places import looks_like_root
 from statspout.sources.engine.address import Address, UnixAddress
-from statspout.sources.engine.ssh import SshAddress
 
 SHORTEST = 1.0
 """Seconds between two requests for the figures of a container: engines collect them once a second."""
@@ -61,7 +60,7 @@ def _choice(settings: Settings, address: Address | None) -> Choice:
 def _not_local(settings: Settings, address: Address | None) -> str:
     if settings.demo:
         return "the simulated engine has no containers in the kernel"
-    return "the engine is on another machine" if isinstance(address, SshAddress) else ""
+    return "the engine is on another machine" if address is not None and address.elsewhere else ""
 
 
 def _unusable(settings: Settings) -> str:

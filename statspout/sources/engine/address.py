@@ -31,6 +31,9 @@ class Address(ABC):
     when_cut = ""
     """What a new connection that is cut off without an answer may mean, to be added to the error."""
 
+    elsewhere = False
+    """Whether it is on another machine for sure."""
+
     unchecked = False
     """Whether it is encrypted, and nobody looks with whom."""
 

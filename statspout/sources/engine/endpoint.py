@@ -24,7 +24,6 @@ from statspout.sources.engine.address import (
     unix_address,
 )
 from statspout.sources.engine.contexts import contexts, current_context, tls_of_context, tls_of_environment
-from statspout.sources.engine.ssh import REMOTE_SOCKET, SshAddress
 from statspout.sources.engine.tls import Tls
 
 SOCKET = "/var/run/docker.sock"
@@ -74,13 +73,15 @@ def address_of(text: str, where: str, tls: Tls) -> Address:
     return TcpAddress(url.host, url.port or (TLS_PORT if encrypted else PORT), context)
 
 
-def _ssh(url: Url, where: str) -> SshAddress:
+def _ssh(url: Url, where: str) -> Address:
     if ":" in url.user:
         raise ConfigError(f"{where}: a password in it is of no use: ssh keys are right")
     if (url.user or url.host).startswith("-"):
         raise ConfigError(f"{where}: {url.user or url.host!r} is wrong: a user or host that begins with - is none")
     if ":" in url.path:
         raise ConfigError(f"{where}: {url.path!r} is wrong: ssh forwards no socket with a colon in its path")
+    from statspout.sources.engine.ssh import REMOTE_SOCKET, SshAddress  # programs and temporary files, only here
+
     return SshAddress(f"{url.user}@{url.host}" if url.user else url.host, url.port, url.path or REMOTE_SOCKET)
 
 

@@ -67,6 +67,7 @@ class SshAddress(Address):
     Keys, known hosts and jumps are those of the user's own ssh configuration.
     """
 
+    elsewhere = True
     slowest_connect = 30.0  # each attempt is a process here and a login there
     when_cut = " (as when there is no engine at that socket over there, or ssh may not forward it)"
 

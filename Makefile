@@ -15,7 +15,9 @@ test: ## run all tests against the built wheel; ARGS go to pytest
 check: ## lint, format, types, unit tests
 	@scripts/check
 
-bench: ## measure what a container-sample costs
+bench: ## measure what a container-sample costs the host, beside other programs
+	@scripts/setup-engine
+	@scripts/setup-peers
 	@scripts/install-wheel
 	@.venv-test/bin/python bench/run.py $(ARGS)
 

@@ -132,7 +132,8 @@ def _mentioned(argv: Sequence[str], environ: Mapping[str, str], entries: Entries
         *(variable.split("_")[1].lower() for variable in environ if variable.startswith("STATSPOUT_")),
         *(key.partition(".")[0] for key in entries),
     ]
-    return load_shipped(set(names) - _OWN_WORDS)
+    repositories = set(names) - _OWN_WORDS
+    return load_shipped(repositories) if repositories else None
 
 
 def read(

@@ -5,9 +5,9 @@
     python bench/run.py [--containers N] [--interval S] [--seconds S] [--rounds N] [--only TEXT] [--save]
 
 All of them watch the same idle containers of one real engine, in turn, in every round. ``own`` is the CPU of the
-program and what it starts, ``engine`` that of dockerd, containerd and the shims above what they take with nobody
-watching, both in microseconds per container-sample, user and system, at the real interval; each the median of the
-rounds. ``floors`` is own CPU over that of the C program that reads in the same way, within the same round.
+program and what it starts, ``engine`` that of dockerd, containerd and the shims above what they took just before, with
+nobody watching; both in microseconds per container-sample, user and system, at the real interval, each the median of
+the rounds. ``floors`` is own CPU over that of the C program that reads in the same way, within the same round.
 """
 
 from __future__ import annotations
@@ -63,10 +63,9 @@ def main() -> None:
     with fleet(given.containers) as containers, tempfile.TemporaryDirectory() as folder:
         rows = [row for row in _rows(containers, given.interval, Path(folder)) if _wanted(row, given.only)]
         for number in range(1, given.rounds + 1):
-            told(f"round {number} of {given.rounds}: nobody watches")
-            idle.append(_idle(containers, given.seconds))
             for row in rows:
-                told(f"round {number} of {given.rounds}: {row.name}")
+                told(f"round {number} of {given.rounds}: nobody, and then {row.name}")
+                idle.append(_idle(containers, given.seconds))
                 figures = _measured(row, containers, given.seconds, idle[-1])
                 measured.setdefault(row.name, []).append(figures)
     report = _report(rows, measured, given.containers, given.interval, idle)
@@ -132,7 +131,7 @@ def _compiled(name: str, folder: Path) -> str:
 
 def _idle(containers: Fleet, seconds: float) -> float:
     """The engine's CPU seconds per second with nobody watching, after what went before has come to rest."""
-    time.sleep(3)
+    time.sleep(5)
     before, began = containers.engine_cpu(), time.monotonic()
     time.sleep(seconds)
     return (containers.engine_cpu() - before) / (time.monotonic() - began)
@@ -176,7 +175,7 @@ def _report(
         f"{containers} idle containers of a real engine every {interval:g} s; CPU in µs per container-sample",
         ("program", "reads", "own", "least to most", "engine", "floors", "samples/s", "PSS MB", ""),
         decimals={"own": 1, "engine": 0, "floors": 2, "samples/s": 0, "PSS MB": 1},
-        notes=[f"The engine takes {statistics.median(idle) * 1000:.1f} ms of CPU a second with nobody watching."],
+        notes=[_stillness(idle, containers, interval)],
     )
     for row in rows:
         figures = measured[row.name]
@@ -191,6 +190,16 @@ def _report(
             ]
         )  # fmt: skip
     return report
+
+
+def _stillness(idle: Sequence[float], containers: int, interval: float) -> str:
+    """What the engine's column cannot tell from nothing."""
+    low, high = min(idle), max(idle)
+    noise = (high - low) / containers * interval * 1e6
+    return (
+        f"With nobody watching the engine takes {low * 1000:.1f} to {high * 1000:.1f} ms of CPU a second: "
+        f"up to {noise:.0f} µs a container-sample are no difference."
+    )
 
 
 def _plot(rows: Sequence[Row], measured: dict[str, list[Figures]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 import tomllib
@@ -117,6 +118,18 @@ def dashboards_table() -> str:
     return "\n".join(rows)
 
 
+def results(name: str) -> str:
+    """What a benchmark measured, as it was kept by ``--save``."""
+    kept = json.loads((ROOT / f"docs/performance/{name}.json").read_text())
+    lines = [f"{kept['title']}.", "", _row(kept["columns"]), "|---|" + "---:|" * (len(kept["columns"]) - 1)]
+    lines += [*map(_row, kept["rows"]), "", *kept["notes"], f"`{kept['command']}`, {kept['taken']}: {kept['machine']}."]
+    return "\n".join(lines)
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
 PARTS = {
     "README.md": {"repositories": repositories_table, "example": lambda: example("graphite.py")},
     "docs/configuration.md": {"settings": settings_table},
@@ -130,6 +143,7 @@ PARTS = {
         "every": lambda: options_table(EVERY),
         **{name: partial(options_table, name) for name in sorted(load().classes)},
     },
+    "docs/performance.md": {name: partial(results, name) for name in ("host", "still", "scale", "start")},
     "docs/prometheus.md": {
         "cadvisor": lambda: schema_table("cadvisor"),
         "legacy": lambda: schema_table("legacy"),

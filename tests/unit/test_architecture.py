@@ -17,7 +17,7 @@ PACKAGE = Path(statspout.__file__).parent
 
 # Each layer may import those before it, and its own row's other modules only where it is a package.
 LAYERS = [
-    ["errors", "catalogue", "telemetry", "logs"],
+    ["errors", "catalogue", "telemetry", "logs", "gathering"],
     ["sample"],
     ["options"],
     ["values", "quantities", "statuses"],

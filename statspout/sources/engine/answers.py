@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -230,7 +231,7 @@ def _listed(value: Any) -> Listed | None:
         return Listed(id=found) if isinstance(found, str) and found else None
 
 
-_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -239,11 +240,18 @@ def time_ns(text: str) -> int | None:
     found = _TIME.fullmatch(text)
     if found is None:
         return None
+    minute, second, fraction, zone = found.groups()
+    seconds = _minute(minute, zone)
+    if seconds is None or seconds < 0 or second > "59":
+        return None
+    return (seconds + int(second)) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
+
+
+@functools.lru_cache(maxsize=64)
+def _minute(text: str, zone: str) -> int | None:
+    """Seconds from the epoch to this minute. Many answers are of one minute."""
     try:
-        moment = datetime.fromisoformat(
-            "{}-{}-{}T{}:{}:{}".format(*found.groups()[:6]) + found[8].replace("Z", "+00:00")
-        )
+        passed = datetime.fromisoformat(f"{text}:00{zone.replace('Z', '+00:00')}") - _EPOCH
     except ValueError:
         return None
-    seconds = (moment - _EPOCH).days * 86400 + (moment - _EPOCH).seconds
-    return seconds * 1_000_000_000 + int((found[7] or "").ljust(9, "0")) if seconds >= 0 else None
+    return passed.days * 86400 + passed.seconds

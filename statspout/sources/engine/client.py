@@ -71,6 +71,7 @@ class EngineClient:
         self.address = address
         self.engine = Engine("", "", None)
         self._pool = Pool(address)
+        self._samples = Pool(address, patient=True)
         self._prefix = ""
         self._override = api_override
         self._deadline = deadline
@@ -99,7 +100,7 @@ class EngineClient:
 
     async def stats(self, request: bytes, deadline: float) -> bytes:
         """The body of the answer to a :meth:`stats_request`."""
-        answer = await self._pool.get(request, deadline, _MOST_STATS)
+        answer = await self._samples.get(request, deadline, _MOST_STATS)
         if answer.status != 200:
             raise Refused(answer.status, error_message(answer.body))
         return answer.body
@@ -122,6 +123,7 @@ class EngineClient:
 
     def close(self) -> None:
         """Close the idle connections."""
+        self._samples.close()
         self._pool.close()
 
     async def _version(self) -> tuple[Version, bool]:

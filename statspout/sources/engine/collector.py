@@ -66,6 +66,10 @@ class EngineCollector:
         self._interval = interval
         self._gate = Gate(daemons, interval)
         self._pollers: dict[str, _Poller] = {}
+        self._fresh: list[ContainerSample] = []
+        """Not yet pushed: those of this turn of the loop."""
+        self._waiting: dict[float, list[asyncio.Future[None]]] = {}
+        """Who waits for which due time."""
         self._started = 0
         self._limited = Limited(log)
 
@@ -91,6 +95,7 @@ class EngineCollector:
     def lost(self, container: Container) -> None:
         """This run is over: no more requests, and whoever holds values of it forgets them."""
         self.release(container)
+        self._hand_over()
         self._sink.clear(container)
 
     def release(self, container: Container) -> None:
@@ -113,6 +118,7 @@ class EngineCollector:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._hand_over()
 
     async def round(self, targets: Sequence[Target], gap: float) -> int:
         """One sample of each of ``targets``, CPU included: two readings ``gap`` seconds apart, in place of the polling.
@@ -133,25 +139,59 @@ class EngineCollector:
 
     async def _poll_on(self, poller: _Poller, schedule: Schedule) -> None:
         loop = asyncio.get_running_loop()
+        most = max(1, int(_LONGEST_PAUSE / self._interval))
         while True:
             await self._poll(poller, schedule.due)
-            pause = min(2**poller.timeouts, max(1, int(_LONGEST_PAUSE / self._interval)))
+            pause = min(2**poller.timeouts, most) if poller.timeouts else 1
             self._telemetry.skipped_ticks += schedule.advance(loop.time(), pause)
-            await asyncio.sleep(schedule.due - loop.time())
+            await self._until(schedule.due)
+
+    async def _until(self, due: float) -> None:
+        """Wait for the loop's time ``due``: all who wait for the same one have one timer."""
+        loop = asyncio.get_running_loop()
+        if due <= loop.time():
+            await asyncio.sleep(0)
+            return
+        waiting = self._waiting.get(due)
+        if waiting is None:
+            waiting = self._waiting[due] = []
+            loop.call_at(due, self._due, due)
+        turn = loop.create_future()
+        waiting.append(turn)
+        await turn
+
+    def _due(self, due: float) -> None:
+        for turn in self._waiting.pop(due):
+            if not turn.done():
+                turn.set_result(None)
 
     async def _poll(self, poller: _Poller, due: float) -> None:
         try:
-            async with self._gate.pass_through():
+            place = await self._gate.enter()
+            try:
                 self._telemetry.began(asyncio.get_running_loop().time() - due)
                 sample = await self._read(poller)
+            finally:
+                self._gate.leave(place)
             poller.timeouts, poller.refused = 0, False
             if sample is not None:
-                self._sink.push(sample)
+                self._give(sample)
         except SourceError as error:
             self._failed(poller, error)
         except Exception as error:  # noqa: BLE001 - an error of our own costs this container one sample, not its poller
             self._telemetry.errors["internal"] += 1
             self._limited.warning("internal", "container %s: %r", poller.target.container.name, error)
+
+    def _give(self, sample: ContainerSample) -> None:
+        """Push it, together with what else comes in this turn of the loop."""
+        if not self._fresh:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        self._fresh.append(sample)
+
+    def _hand_over(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        if fresh:
+            self._sink.push_all(fresh, last=False)
 
     async def _read_quietly(self, poller: _Poller) -> ContainerSample | None:
         try:
@@ -193,8 +233,9 @@ class EngineCollector:
 
     def _deadline(self, poller: _Poller) -> float:
         """Seconds for one answer: what this engine needs, more when it was slow lately, or too slow the last time."""
-        least = _DIRECT_DEADLINE if self._client.engine.direct else _WAITING_DEADLINE
-        patience: float = min(least * 2**poller.timeouts, _LONGEST_DEADLINE)
+        patience = _DIRECT_DEADLINE if self._client.engine.direct else _WAITING_DEADLINE
+        if poller.timeouts:
+            patience = min(patience * 2**poller.timeouts, _LONGEST_DEADLINE)
         return max(patience, 4 * self._gate.latency)
 
     def _failed(self, poller: _Poller, error: SourceError) -> None:

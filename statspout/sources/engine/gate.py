@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 _LEAST = 16
 _WEIGHT = 0.1
@@ -25,8 +23,10 @@ class Gate:
         self._limit = limit
         self._patience = interval / 2
         self._population = 0
-        self._inside = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._inside: dict[Place, float] = {}
+        """Who holds a place, and since when, the first first."""
+        self._waiting: deque[asyncio.Future[Place]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def width(self) -> int:
@@ -44,56 +44,73 @@ class Gate:
         """Say how long a good answer took."""
         self.latency += _WEIGHT * (seconds - self.latency) if self.latency else seconds
 
-    @asynccontextmanager
-    async def pass_through(self) -> AsyncIterator[None]:
-        """Wait for a place and hold it."""
-        await self._enter()
-        place = _Place(self)
-        if self._limit is None:
-            place.timer = asyncio.get_running_loop().call_later(self._patience, place.leave)
-        try:
-            yield
-        finally:
-            place.leave()
+    def pass_through(self) -> Pass:
+        """Wait for a place and hold it, in an ``async with``."""
+        return Pass(self)
 
-    async def _enter(self) -> None:
-        if self._inside < self.width and not self._waiting:
-            self._inside += 1
-            return
-        turn = asyncio.get_running_loop().create_future()
+    async def enter(self) -> Place:
+        """Wait for a place; it is to be given back to :meth:`leave`."""
+        if len(self._inside) < self.width and not self._waiting:
+            return self._place()
+        turn: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
+        self._watch()
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.leave()
+                self.leave(turn.result())
             raise
 
-    def leave(self) -> None:
-        """A place is free."""
-        self._inside -= 1
-        self._admit()
+    def leave(self, place: Place) -> None:
+        """This place is free, if it was not taken away before."""
+        if self._inside.pop(place, None) is not None and self._waiting:
+            self._admit()
+
+    def _place(self) -> Place:
+        place = Place()
+        self._inside[place] = asyncio.get_running_loop().time()
+        return place
 
     def _admit(self) -> None:
-        while self._waiting and self._inside < self.width:
+        while self._waiting and len(self._inside) < self.width:
             turn = self._waiting.popleft()
             if not turn.done():
-                self._inside += 1
-                turn.set_result(None)
+                turn.set_result(self._place())
+        self._watch()
+
+    def _watch(self) -> None:
+        """While somebody waits, see to it that who is inside for too long makes room."""
+        if self._limit is None and self._waiting and self._inside and self._timer is None:
+            first = next(iter(self._inside.values()))
+            self._timer = asyncio.get_running_loop().call_at(first + self._patience, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        oldest = asyncio.get_running_loop().time() - self._patience
+        for place in [place for place, since in self._inside.items() if since <= oldest]:
+            del self._inside[place]
+        self._admit()
 
 
-class _Place:
-    """One place in the gate, given back once."""
+class Place:
+    """A place in the gate."""
 
-    __slots__ = ("_gate", "timer")
+    __slots__ = ()
+
+
+class Pass:
+    """A place for the time of an ``async with``."""
+
+    __slots__ = ("_gate", "_place")
 
     def __init__(self, gate: Gate) -> None:
-        self._gate: Gate | None = gate
-        self.timer: asyncio.TimerHandle | None = None
+        self._gate = gate
 
-    def leave(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-        gate, self._gate = self._gate, None
-        if gate is not None:
-            gate.leave()
+    async def __aenter__(self) -> None:
+        """Wait for it."""
+        self._place = await self._gate.enter()
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give it back."""
+        self._gate.leave(self._place)

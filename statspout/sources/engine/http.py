@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 import httptools
 
 from statspout.errors import BadAnswer, EngineDown, Refused, Timeout
+from statspout.gathering import postpone
 from statspout.sources.engine.address import Address, reason_of
 
 MAX_BODY = 64 * 1024 * 1024
@@ -20,6 +21,10 @@ _STREAM_BACKLOG = 1000
 
 _OLD = 60.0
 """Seconds after which a connection that nobody needed is closed."""
+
+
+_buffer = memoryview(bytearray(65536))
+"""What comes in, on whichever connection: it is parsed before anything else is read."""
 
 
 class Answer:
@@ -36,10 +41,48 @@ class Answer:
         return values[0].decode("latin-1") if values else ""
 
 
-class Connection(asyncio.Protocol):
-    """One connection, one request at a time. ``fresh`` until its first request: a later one may meet a closed end."""
+class Deadlines:
+    """When requests are given up: one timer for all of them, for nearly every one is answered long before."""
 
     def __init__(self) -> None:
+        self._due: dict[Connection, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, connection: Connection, due: float) -> None:
+        """Expire this connection's request at ``due``, in the loop's time."""
+        self._due[connection] = due
+        if self._timer is None or due < self._timer.when():
+            self._arm(due)
+
+    def drop(self, connection: Connection) -> None:
+        """Its request is answered, or failed."""
+        self._due.pop(connection, None)
+
+    def close(self) -> None:
+        """Expire nothing more."""
+        self._due.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(due, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for connection in [connection for connection, due in self._due.items() if due <= now]:
+            connection.expire()
+        if self._due:
+            self._arm(min(self._due.values()))
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One connection, one request at a time. ``fresh`` until its first request: a later one may meet a closed end."""
+
+    def __init__(self, deadlines: Deadlines) -> None:
         self.fresh = True
         self.used = 0.0
         self.limit = MAX_BODY
@@ -47,7 +90,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[Answer] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadlines = deadlines
+        self._patience = 0.0
         self._stream: Callable[[bytes | None], None] | None = None
         self._start_message()
 
@@ -63,7 +107,8 @@ class Connection(asyncio.Protocol):
         self._waiter = waiter = loop.create_future()
         self.used = loop.time()
         self.reusable = False
-        self._timer = loop.call_later(deadline, self._expire, deadline)
+        self._patience = deadline
+        self._deadlines.add(self, self.used + deadline)
         self._transport.write(data)
         return waiter
 
@@ -77,6 +122,15 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             (self._transport.pause_reading if paused else self._transport.resume_reading)()
 
+    def expire(self) -> None:
+        """The deadline is over."""
+        self._fail(Timeout(f"no complete answer within {round(self._patience, 1):g} s"))
+
+    def postpone(self) -> None:
+        """Its answers may wait for others."""
+        if self._transport is not None:
+            postpone(self._transport)
+
     def close(self) -> None:
         """Cut the connection at once."""
         self.reusable = False
@@ -89,13 +143,16 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - it is as large as it is
+        return _buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self._waiter is None and self._stream is None:
             # Nobody asked: with this in the way, the next answer would be taken for another's.
             self.close()
             return
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(_buffer[:nbytes])
         except httptools.HttpParserError as error:
             self._fail(BadAnswer(f"not HTTP: {error}"))
 
@@ -155,40 +212,37 @@ class Connection(asyncio.Protocol):
         self.fresh = False
 
     def _resolve(self) -> None:
-        self._disarm()
+        self._deadlines.drop(self)
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
             waiter.set_result(Answer(self._status, self._headers, body))
 
     def _fail(self, error: Exception) -> None:
-        self._disarm()
+        self._deadlines.drop(self)
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
         self._end_stream()
         self.close()
 
-    def _expire(self, deadline: float) -> None:
-        self._fail(Timeout(f"no complete answer within {round(deadline, 1):g} s"))
-
     def _end_stream(self) -> None:
         sink, self._stream = self._stream, None
         if sink is not None:
             sink(None)
 
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
 
 class Pool:
-    """Kept-alive connections to one engine: the one used last is used next, so that the rest may grow old and close."""
+    """Kept-alive connections to one engine: the one used last is used next, so that the rest may grow old and close.
 
-    def __init__(self, address: Address) -> None:
+    ``patient``: answers may wait for others, see :mod:`statspout.gathering`.
+    """
+
+    def __init__(self, address: Address, *, patient: bool = False) -> None:
         self.address = address
+        self._patient = patient
         self._idle: list[Connection] = []
+        self._deadlines = Deadlines()
 
     async def get(self, data: bytes, deadline: float, limit: int = MAX_BODY) -> Answer:
         """Send the request ``data`` and return the whole answer, or raise SourceError within ``deadline`` seconds.
@@ -243,6 +297,7 @@ class Pool:
         for connection in self._idle:
             connection.close()
         self._idle.clear()
+        self._deadlines.close()
         self.address.close()
 
     def _cut(self, error: EngineDown) -> EngineDown:
@@ -267,11 +322,14 @@ class Pool:
     async def _connect(self, deadline: float) -> Connection:
         try:
             async with asyncio.timeout(deadline):
-                return await self.address.connect(Connection)
+                connection = await self.address.connect(lambda: Connection(self._deadlines))
         except TimeoutError:
             raise EngineDown(f"{self.address}: no connection within {round(deadline, 1):g} s") from None
         except (OSError, UnicodeError) as error:
             raise EngineDown(f"{self.address}: {reason_of(error)}") from error
+        if self._patient:
+            connection.postpone()
+        return connection
 
 
 def error_message(body: bytes) -> str:

@@ -1,0 +1,133 @@
+"""Answers that nobody is in a hurry for gather; nothing else waits."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from statspout import gathering
+from statspout.gathering import GatheringLoop, GatheringSelector, postpone
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def selector(monkeypatch: pytest.MonkeyPatch) -> Iterator[GatheringSelector]:
+    monkeypatch.setattr(gathering, "WINDOW", 1.0)
+    with GatheringSelector() as made:
+        yield made
+
+
+@pytest.fixture
+def pairs() -> Iterator[list[Pair]]:
+    with ExitStack() as stack:
+        made = [socket.socketpair() for _ in range(3)]
+        for pair in made:
+            for end in pair:
+                stack.enter_context(end)
+        yield made
+
+
+def watch(selector: GatheringSelector, pairs: list[Pair], *, postponed: int) -> None:
+    """Watch the first of each pair; so many of them may wait."""
+    for number, (ours, _) in enumerate(pairs):
+        selector.register(ours, selectors.EVENT_READ, number)
+        if number < postponed:
+            selector.postpone(ours.fileno())
+
+
+def found(selector: GatheringSelector, timeout: float | None) -> list[int]:
+    return sorted(key.data for key, _ in selector.select(timeout))
+
+
+def test_the_postponed_come_together(selector: GatheringSelector, pairs: list[Pair]) -> None:
+    watch(selector, pairs, postponed=3)
+    pairs[0][1].send(b"x")
+    asyncio.run(_later(0.1, pairs[2][1], selector, [0, 2]))
+    assert found(selector, 0) == [0, 2], "nobody has read it yet"
+
+
+async def _later(seconds: float, end: socket.socket, selector: GatheringSelector, expected: list[int]) -> None:
+    loop = asyncio.get_running_loop()
+    looked = loop.run_in_executor(None, found, selector, None)
+    await asyncio.sleep(seconds)
+    end.send(b"x")
+    assert await looked == expected
+
+
+def test_who_is_in_a_hurry_waits_for_nobody(selector: GatheringSelector, pairs: list[Pair]) -> None:
+    watch(selector, pairs, postponed=2)
+    pairs[0][1].send(b"x")
+    pairs[2][1].send(b"x")
+    began = time.monotonic()
+    assert found(selector, 60) == [0, 2]
+    assert time.monotonic() - began < 0.5
+
+
+def test_a_timer_is_not_late_for_the_postponed(selector: GatheringSelector, pairs: list[Pair]) -> None:
+    watch(selector, pairs, postponed=3)
+    pairs[0][1].send(b"x")
+    began = time.monotonic()
+    assert found(selector, 0.01) == [0]
+    assert time.monotonic() - began < 0.5
+    assert found(selector, 0) == [0]
+
+
+def test_without_any_answer_the_time_passes(selector: GatheringSelector, pairs: list[Pair]) -> None:
+    watch(selector, pairs, postponed=1)
+    assert found(selector, 0.01) == found(selector, 0) == found(selector, -1) == []
+
+
+def test_who_wants_to_write_is_in_a_hurry_again(selector: GatheringSelector, pairs: list[Pair]) -> None:
+    watch(selector, pairs, postponed=1)
+    ours = pairs[0][0]
+    selector.modify(ours, selectors.EVENT_READ | selectors.EVENT_WRITE, 0)
+    assert selector.select(60) == [(selector.get_key(ours), selectors.EVENT_WRITE)]
+    selector.postpone(ours.fileno())
+    assert selector.select(60) == [(selector.get_key(ours), selectors.EVENT_WRITE)], "only readers are postponed"
+
+
+@pytest.mark.parametrize("closed_first", [False, True])
+def test_a_number_that_is_used_again_is_nobody_elses(
+    selector: GatheringSelector, pairs: list[Pair], closed_first: bool
+) -> None:
+    watch(selector, pairs[:1], postponed=1)
+    number = pairs[0][0].fileno()
+    if closed_first:
+        pairs[0][0].close()
+    selector.unregister(number)
+    pairs[0][0].close()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert ours.fileno() == number
+        selector.register(ours, selectors.EVENT_READ, 7)
+        theirs.send(b"x")
+        began = time.monotonic()
+        assert found(selector, 60) == [7]
+        assert time.monotonic() - began < 0.5
+
+
+def test_a_connection_of_the_loop_is_read_and_closed_as_any_other() -> None:
+    async def main() -> None:
+        async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(await reader.readexactly(400_000))
+            writer.close()
+
+        server = await asyncio.start_server(echo, "127.0.0.1")
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        await asyncio.sleep(0)
+        postpone(writer.transport)
+        writer.write(bytes(400_000))
+        assert len(await reader.read(-1)) == 400_000
+        writer.close()
+        server.close()
+
+    with asyncio.Runner(loop_factory=GatheringLoop) as runner:
+        runner.run(main())
+    asyncio.run(main())  # where there is nothing to gather in

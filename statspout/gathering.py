@@ -1,8 +1,8 @@
 """An event loop in which answers that nobody is in a hurry for gather, and are looked at together.
 
 An engine answers about a hundred containers in a hundred moments of a second. To wake up for each costs several times
-what its answer costs, with cold caches. What is postponed here waits up to :data:`WINDOW` for company; whatever else
-happens meanwhile, a request to our own server, a timer, another thread, is attended to at once.
+what its answer costs, with cold caches. What is postponed here waits a while for company; whatever else happens
+meanwhile, a request to our own server, a timer, another thread, is attended to at once.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
 
-WINDOW = 0.1
-"""Seconds that the first answer waits for others: little to who samples once a second, and hundreds of a wake-up."""
-
 
 class GatheringSelector(selectors.EpollSelector):
     """An epoll selector that can be told to postpone the reading of some descriptors.
 
-    Those are in a second epoll set; a third, of these two, is what is waited on while there are any.
+    Those are in a second epoll set; a third, of these two, is what is waited on while there are any. ``window`` is how
+    many seconds the first of them waits for others.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.window = 0.0
         self._postponed: set[int] = set()
         self._hurried: select.epoll = self._selector  # type: ignore[attr-defined]  # not in typeshed
         self._patient, self._both = select.epoll(), select.epoll()
@@ -56,13 +55,14 @@ class GatheringSelector(selectors.EpollSelector):
         return super().unregister(fileobj)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """As of every selector, but that the postponed are returned up to :data:`WINDOW` late."""
+        """As of every selector, but that the postponed are returned up to ``window`` late."""
         if not self._postponed:
             return super().select(timeout)
         ready = self._both.poll(-1 if timeout is None else max(0.0, timeout))
         if not any(descriptor == self._patient.fileno() for descriptor, _ in ready):
             return super().select(0) if ready else []
-        hurried = super().select(0 if len(ready) > 1 else WINDOW if timeout is None else min(WINDOW, max(0.0, timeout)))
+        pause = self.window if timeout is None else min(self.window, max(0.0, timeout))
+        hurried = super().select(0 if len(ready) > 1 else pause)
         gathered = self._patient.poll(0, len(self._postponed))
         return hurried + [(self.get_key(descriptor), selectors.EVENT_READ) for descriptor, _ in gathered]
 
@@ -90,16 +90,17 @@ class GatheringLoop(asyncio.SelectorEventLoop):
         self._gathering = GatheringSelector()
         super().__init__(self._gathering)
 
-    def postpone(self, transport: asyncio.BaseTransport) -> None:
-        """What comes in on this open connection may wait for others."""
+    def postpone(self, transport: asyncio.BaseTransport, window: float) -> None:
+        """What comes in on this open connection may wait for others, as what is postponed already, for ``window`` s."""
+        self._gathering.window = window
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.fileno() >= 0:
             with suppress(KeyError):  # it does not read at the moment
                 self._gathering.postpone(connection.fileno())
 
 
-def postpone(transport: asyncio.BaseTransport) -> None:
-    """Postpone what comes in on this connection, where the running loop can."""
+def postpone(transport: asyncio.BaseTransport, window: float) -> None:
+    """Postpone what comes in on this connection for up to ``window`` seconds, where the running loop can."""
     loop = asyncio.get_running_loop()
     if isinstance(loop, GatheringLoop):
-        loop.postpone(transport)
+        loop.postpone(transport, window)

@@ -11,16 +11,15 @@ from contextlib import ExitStack
 
 import pytest
 
-from statspout import gathering
 from statspout.gathering import GatheringLoop, GatheringSelector, postpone
 
 Pair = tuple[socket.socket, socket.socket]
 
 
 @pytest.fixture
-def selector(monkeypatch: pytest.MonkeyPatch) -> Iterator[GatheringSelector]:
-    monkeypatch.setattr(gathering, "WINDOW", 1.0)
+def selector() -> Iterator[GatheringSelector]:
     with GatheringSelector() as made:
+        made.window = 1.0
         yield made
 
 
@@ -122,7 +121,7 @@ def test_a_connection_of_the_loop_is_read_and_closed_as_any_other() -> None:
         server = await asyncio.start_server(echo, "127.0.0.1")
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         await asyncio.sleep(0)
-        postpone(writer.transport)
+        postpone(writer.transport, 0.01)
         writer.write(bytes(400_000))
         assert len(await reader.read(-1)) == 400_000
         writer.close()

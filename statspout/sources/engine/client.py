@@ -37,6 +37,9 @@ PODMAN_EVENTS = (*EVENTS, "died", "remove")
 DEADLINE = 5.0
 """Seconds for the rare calls: version, info, list, inspect."""
 
+_AT_ONCE, _BY_AND_BY = 0.02, 0.1
+"""Seconds that an answer waits for others: they come together, or, before engine 25, all over a second."""
+
 _LONGEST_EVENT = 1024 * 1024
 _MOST_STATS = 4 * 1024 * 1024
 
@@ -71,7 +74,7 @@ class EngineClient:
         self.address = address
         self.engine = Engine("", "", None)
         self._pool = Pool(address)
-        self._samples = Pool(address, patient=True)
+        self._samples = Pool(address)
         self._prefix = ""
         self._override = api_override
         self._deadline = deadline
@@ -83,6 +86,7 @@ class EngineClient:
         spoken = min(api, NEWEST_API) if api is not None and not self._override else api
         self._prefix = f"/v{spoken[0]}.{spoken[1]}" if spoken else ""
         self.engine = Engine(await self._name(), version.version, spoken, podman)
+        self._samples.patience = _AT_ONCE if self.engine.direct else _BY_AND_BY
         return self.engine
 
     async def list_running(self) -> list[Listed]:

@@ -126,10 +126,10 @@ class Connection(asyncio.BufferedProtocol):
         """The deadline is over."""
         self._fail(Timeout(f"no complete answer within {round(self._patience, 1):g} s"))
 
-    def postpone(self) -> None:
-        """Its answers may wait for others."""
+    def postpone(self, window: float) -> None:
+        """Its answers may wait for others, for ``window`` seconds."""
         if self._transport is not None:
-            postpone(self._transport)
+            postpone(self._transport, window)
 
     def close(self) -> None:
         """Cut the connection at once."""
@@ -235,12 +235,12 @@ class Connection(asyncio.BufferedProtocol):
 class Pool:
     """Kept-alive connections to one engine: the one used last is used next, so that the rest may grow old and close.
 
-    ``patient``: answers may wait for others, see :mod:`statspout.gathering`.
+    ``patience`` is how many seconds an answer may wait for others, see :mod:`statspout.gathering`.
     """
 
-    def __init__(self, address: Address, *, patient: bool = False) -> None:
+    def __init__(self, address: Address) -> None:
         self.address = address
-        self._patient = patient
+        self.patience = 0.0
         self._idle: list[Connection] = []
         self._deadlines = Deadlines()
 
@@ -327,8 +327,8 @@ class Pool:
             raise EngineDown(f"{self.address}: no connection within {round(deadline, 1):g} s") from None
         except (OSError, UnicodeError) as error:
             raise EngineDown(f"{self.address}: {reason_of(error)}") from error
-        if self._patient:
-            connection.postpone()
+        if self.patience:
+            connection.postpone(self.patience)
         return connection
 
 

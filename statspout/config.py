@@ -124,16 +124,15 @@ def _mentioned(argv: Sequence[str], environ: Mapping[str, str], entries: Entries
     What is said of others takes all of them to be understood, or to be told that it is wrong. To load those for
     nothing would take a good part of the start, and of the memory.
     """
-    if first.values.get("plugin"):
+    selected = [name.partition(":")[0] for name in first.values.get("repository", _REPOSITORY.default)]
+    if first.values.get("plugin") or not selected:
         return None
-    names = [
-        *(name.partition(":")[0] for name in first.values.get("repository", _REPOSITORY.default)),
+    others = {
         *(argument[2:].partition("=")[0].partition(".")[0] for argument in argv if argument.startswith("--")),
         *(variable.split("_")[1].lower() for variable in environ if variable.startswith("STATSPOUT_")),
         *(key.partition(".")[0] for key in entries),
-    ]
-    repositories = set(names) - _OWN_WORDS
-    return load_shipped(repositories) if repositories else None
+    }
+    return load_shipped({*selected, *(others - _OWN_WORDS)})
 
 
 def read(

@@ -187,3 +187,21 @@ def test_once_without_an_engine_is_one_error_and_exit_code_1(no_engine: Daemon) 
 
 def test_once_whose_output_is_lost_is_exit_code_1(full_disk: Daemon) -> None:
     assert full_disk.wait() == 1, full_disk.log
+
+
+def test_a_hundred_containers_take_35_mb_with_stdout_rest_and_prometheus_together() -> None:
+    with FakeEngine() as engine:
+        for number in range(100):
+            engine.add(f"c{number}")
+        addresses = ["--rest.address=127.0.0.1:0", "--prometheus.address=127.0.0.1:0"]
+        with running(engine, "--repository=stdout,rest,prometheus", "--interval=1", *addresses) as daemon:
+            daemon.eventually(lambda: daemon.out.count("\n") >= 300, timeout=20)
+            assert len(daemon.stats()) == 100
+            assert daemon.get("/metrics", "prometheus.address").status == 200
+            assert memory_of(daemon) <= 35_000_000
+
+
+def memory_of(daemon: Daemon) -> int:
+    """Bytes, what is shared with other processes counted by its share."""
+    rollup = Path(f"/proc/{daemon.pid}/smaps_rollup").read_text()
+    return next(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:"))

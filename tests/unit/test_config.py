@@ -188,3 +188,62 @@ def test_settings_given_in_code_are_held_to_the_same(given: dict[str, Any], said
     with pytest.raises(ConfigError) as caught:
         Settings(**given)
     assert said in str(caught.value)
+
+
+def outcome(argv: list[str], environ: dict[str, str], *, every: bool) -> list[str]:
+    """What a command line comes to, as far as a user sees it."""
+    try:
+        config = configure(argv, environ, every=every)
+    except ConfigError as error:
+        return [str(error)]
+    return [repr(config.settings), *map(repr, config.repositories), *config.notes]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "--repository=rest,prometheus --rest.path=/x",
+        "--repository=influxdb:a,influxdb:b --influxdb.a.url=http://x:1 --influxdb.b.database=y",
+        "--repository=influx --influx.url=http://x:1",
+        "--mongo.address=x:1 --interval=7",
+        "--repository=webhook",
+        "--repository=rest,rest",
+        "--repository=nosuch",
+        "--repository=http",
+        "--repository=",
+        "--stdout.fromat=json",
+        "--rest.adress=x",
+        "--intervall=7",
+        "--nosuch.flag=x",
+        "--ignore --interval=3",
+        "--plugin=nosuch.py:X",
+        "stray",
+        "STATSPOUT_REST_ADRESS=x",
+        "STATSPOUT_REST_PORT=x --repository=rest",
+        "STATSPOUT_INFLUXDB_TIMEOUT=x",
+        "STATSPOUT_INTERVALL=7",
+        "STATSPOUT_=x",
+        "STATSPOUT_GRAPHITE_PORT=x",
+    ],
+)
+def test_what_is_not_mentioned_may_be_left_out_for_nobody_can_tell(given: str) -> None:
+    words = given.split()
+    environ = dict(word.split("=", 1) for word in words if word.startswith("STATSPOUT_"))
+    argv = [word for word in words if not word.startswith("STATSPOUT_")]
+    assert outcome(argv, environ, every=False) == outcome(argv, environ, every=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "interval = 7", "[rest]\npath = '/x'", "[rest]\npth = 1", "[nosuch]\nx = 1", "intervall = 7",
+             "[influxdb.far]\nurl = 'http://x:1'", "plugin = ['nosuch.py:X']", "repository = 'rest'"]
+)  # fmt: skip
+def test_nor_can_they_by_a_file(text: str, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(text)
+    argv = [f"--config={tmp_path}/c.toml"]
+    assert outcome(argv, {}, every=False) == outcome(argv, {}, every=True)
+
+
+def test_what_is_not_mentioned_is_left_out() -> None:
+    found = configure(["--repository=rest"], {"STATSPOUT_PROMETHEUS_SCHEMA": "legacy"}, every=False).registry
+    assert sorted(found.classes) == ["prometheus", "rest"]

@@ -9,7 +9,7 @@ import pytest
 
 from statspout import ConfigError, LiveRepository, Repository, Sample, option
 from statspout.options import settings_of
-from statspout.registry import RESERVED, Registry, check_class, load, load_plugin
+from statspout.registry import RESERVED, Registry, check_class, load, load_plugin, load_shipped
 
 
 class Good(Repository):
@@ -24,6 +24,18 @@ def test_the_shipped_repositories_are_found_through_entry_points() -> None:
     registry = load()
     assert {"stdout", "rest", "prometheus"} <= set(registry.classes)
     assert not registry.broken
+
+
+def test_each_of_them_is_in_the_module_of_its_name() -> None:
+    for name, cls in load().classes.items():
+        found = load_shipped([name])
+        assert found is not None
+        assert found.classes == {name: cls}
+
+
+@pytest.mark.parametrize("name", ["graphite", "influx", "influxdb_api", "Rest", "", "..config"])
+def test_what_does_not_come_with_statspout_is_not_taken_for_it(name: str) -> None:
+    assert load_shipped(["rest", name]) is None
 
 
 def test_two_of_one_name_clash_at_once() -> None:

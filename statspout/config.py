@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _OWN = settings_of(Settings)
 _CONFIG, _PLUGIN, _REPOSITORY = (next(s for s in _OWN if s.name == n) for n in ("config", "plugin", "repository"))
+_OWN_NAMES = {name for setting in _OWN for name, _ in spellings(setting)}
+_OWN_VARIABLES = {env_name(name) for name in _OWN_NAMES}
 _OWN_WORDS = {setting.name.partition(".")[0] for setting in _OWN}
 
 
@@ -127,12 +129,12 @@ def _mentioned(argv: Sequence[str], environ: Mapping[str, str], entries: Entries
     selected = [name.partition(":")[0] for name in first.values.get("repository", _REPOSITORY.default)]
     if first.values.get("plugin") or not selected:
         return None
-    others = {
-        *(argument[2:].partition("=")[0].partition(".")[0] for argument in argv if argument.startswith("--")),
-        *(variable.split("_")[1].lower() for variable in environ if variable.startswith("STATSPOUT_")),
-        *(key.partition(".")[0] for key in entries),
-    }
-    return load_shipped({*selected, *(others - _OWN_WORDS)})
+    names = {argument[2:].partition("=")[0] for argument in argv if argument.startswith("--")} | entries.keys()
+    variables = {variable for variable in environ if variable.startswith("STATSPOUT_")}
+    others = {name.partition(".")[0] for name in names - _OWN_NAMES}
+    others |= {variable.split("_")[1].lower() for variable in variables - _OWN_VARIABLES}
+    # A setting of ours that there is not may be meant for anybody: to say for whom takes all of them.
+    return None if others & _OWN_WORDS else load_shipped({*selected, *others})
 
 
 def read(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import select
 import selectors
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -58,10 +59,12 @@ class GatheringSelector(selectors.EpollSelector):
         """As of every selector, but that the postponed are returned up to ``window`` late."""
         if not self._postponed:
             return super().select(timeout)
+        end = None if timeout is None else time.monotonic() + max(0.0, timeout)
         ready = self._both.poll(-1 if timeout is None else max(0.0, timeout))
         if not any(descriptor == self._patient.fileno() for descriptor, _ in ready):
             return super().select(0) if ready else []
-        pause = self.window if timeout is None else min(self.window, max(0.0, timeout))
+        # What was waited already is the timers' time, too.
+        pause = self.window if end is None else min(self.window, max(0.0, end - time.monotonic()))
         hurried = super().select(0 if len(ready) > 1 else pause)
         gathered = self._patient.poll(0, len(self._postponed))
         return hurried + [(self.get_key(descriptor), selectors.EVENT_READ) for descriptor, _ in gathered]

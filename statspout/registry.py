@@ -155,7 +155,11 @@ def _shipped(name: str) -> type[Repository] | None:
     path = f"statspout.repositories.{name}"
     if not _NAME.fullmatch(name) or importlib.util.find_spec(path) is None:
         return None
-    for found in vars(importlib.import_module(path)).values():
+    try:
+        module = importlib.import_module(path)
+    except (Exception, SystemExit):  # noqa: BLE001 - whoever loads them all says why
+        return None
+    for found in vars(module).values():
         if isinstance(found, type) and issubclass(found, Repository) and getattr(found, "name", None) == name:
             return found
     return None

@@ -305,6 +305,8 @@ class Queue:
 
 
 def _has_any(segment: Segment, containers: Sequence[Container]) -> bool:
-    """Whether a sample in it is of one of these containers."""
+    """Whether a sample in it is of one of these containers, or of one that has taken its name."""
     ids = {container.id for container in containers}
-    return any(sample.container is not None and sample.container.id in ids for sample in segment.samples)
+    names = {container.name for container in containers}
+    found = (sample.container for sample in segment.samples if sample.container is not None)
+    return any(container.id in ids or container.name in names for container in found)

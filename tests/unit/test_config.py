@@ -215,6 +215,9 @@ def outcome(argv: list[str], environ: dict[str, str], *, every: bool) -> list[st
         "--stdout.fromat=json",
         "--rest.adress=x",
         "--intervall=7",
+        "--health.path=1",
+        "--host.fields=x",
+        "STATSPOUT_HEALTH_PATH=x",
         "--nosuch.flag=x",
         "--ignore --interval=3",
         "--plugin=nosuch.py:X",
@@ -236,7 +239,8 @@ def test_what_is_not_mentioned_may_be_left_out_for_nobody_can_tell(given: str) -
 
 @pytest.mark.parametrize(
     "text", ["", "interval = 7", "[rest]\npath = '/x'", "[rest]\npth = 1", "[nosuch]\nx = 1", "intervall = 7",
-             "[influxdb.far]\nurl = 'http://x:1'", "plugin = ['nosuch.py:X']", "repository = 'rest'"]
+             "[influxdb.far]\nurl = 'http://x:1'", "[health]\npath = 1", "plugin = ['nosuch.py:X']",
+             "repository = 'rest'"]
 )  # fmt: skip
 def test_nor_can_they_by_a_file(text: str, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(text)

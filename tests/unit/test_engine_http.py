@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,18 @@ def test_a_connection_is_kept_and_one_that_was_closed_meanwhile_is_replaced(tmp_
 
     assert [answer.body for answer in ask(tmp_path, handle, times=6)] == [b"ok"] * 6
     assert len(connections) == 3
+
+
+def test_engines_of_two_loops_never_get_each_others_answers(tmp_path: Path) -> None:
+    def bodies(name: str) -> set[bytes]:
+        body = name.encode() * 2000
+        reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        folder = tmp_path / name
+        folder.mkdir()
+        return {answer.body[:1] for answer in ask(folder, replying(*[reply] * 400), times=400, deadline=10.0)}
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(bodies, "ab")) == [{b"a"}, {b"b"}]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import selectors
 import socket
 import time
@@ -76,6 +77,40 @@ def test_a_timer_is_not_late_for_the_postponed(selector: GatheringSelector, pair
     assert found(selector, 0.01) == [0]
     assert time.monotonic() - began < 0.5
     assert found(selector, 0) == [0]
+
+
+def test_what_was_waited_for_an_answer_is_not_waited_again(selector: GatheringSelector, pairs: list[Pair]) -> None:
+    class Late:
+        """Answers come at the very end of the time."""
+
+        def poll(self, timeout: float) -> list[tuple[int, int]]:
+            time.sleep(timeout)
+            pairs[0][1].send(b"x")
+            return real.poll(0)
+
+        def close(self) -> None:
+            real.close()
+
+    watch(selector, pairs, postponed=3)
+    real, selector._both = selector._both, Late()  # type: ignore[assignment]  # as much of it as is used
+    waits: list[float] = []
+    selector._hurried = selector._selector = Watched(selector._hurried, waits)  # type: ignore[attr-defined,assignment]
+    assert found(selector, 0.05) == [0]
+    assert max(waits, default=0) < 0.04
+
+
+class Watched:
+    """An epoll set that notes for how long it was asked to wait."""
+
+    def __init__(self, real: select.epoll, waits: list[float]) -> None:
+        self.real, self.waits = real, waits
+
+    def poll(self, timeout: float, most: int) -> list[tuple[int, int]]:
+        self.waits.append(timeout)
+        return self.real.poll(timeout, most)
+
+    def close(self) -> None:
+        self.real.close()
 
 
 def test_without_any_answer_the_time_passes(selector: GatheringSelector, pairs: list[Pair]) -> None:

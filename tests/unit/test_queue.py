@@ -153,6 +153,16 @@ def test_no_sample_waits_for_word_of_another_container_and_that_comes_in_its_ord
     assert drained(queue, most) == taken
 
 
+def test_who_takes_the_name_of_one_that_is_gone_comes_behind_the_word_of_it() -> None:
+    """A repository that knows containers by name would clear the living one."""
+    queue = Queue(1000)
+    old, new = (sample("web", id=letter * 64) for letter in "ab")
+    queue.put([old])
+    queue.put_clear(old.container)
+    queue.put([new])
+    assert drained(queue) == ["web", "-web", "web"]
+
+
 def test_what_is_given_back_goes_before_word_of_its_containers() -> None:
     queue = Queue(1000)
     churned(queue, "a", "b", "-a", "c", "-b")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +37,12 @@ def test_each_of_them_is_in_the_module_of_its_name() -> None:
 @pytest.mark.parametrize("name", ["graphite", "influx", "influxdb_api", "Rest", "", "..config"])
 def test_what_does_not_come_with_statspout_is_not_taken_for_it(name: str) -> None:
     assert load_shipped(["rest", name]) is None
+
+
+def test_a_module_that_cannot_be_imported_is_left_to_who_tells_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pymongo", None)
+    monkeypatch.delitem(sys.modules, "statspout.repositories.mongodb_collection", raising=False)
+    assert load_shipped(["mongodb_collection"]) is None
 
 
 def test_two_of_one_name_clash_at_once() -> None:

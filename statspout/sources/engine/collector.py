@@ -95,11 +95,11 @@ class EngineCollector:
     def lost(self, container: Container) -> None:
         """This run is over: no more requests, and whoever holds values of it forgets them."""
         self.release(container)
-        self._hand_over()
         self._sink.clear(container)
 
     def release(self, container: Container) -> None:
-        """No more requests about it."""
+        """No more requests about it; what was read of it is pushed before whatever comes next."""
+        self._hand_over()
         poller = self._pollers.pop(container.id, None)
         if poller is not None and poller.task is not None:
             # Let go of, for a cycle of the two would stay in memory until the collector of garbage comes round.

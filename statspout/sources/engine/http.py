@@ -19,12 +19,11 @@ MAX_BODY = 64 * 1024 * 1024
 
 _STREAM_BACKLOG = 1000
 
+_AT_ONCE = 65536
+"""Bytes that are read at once, at the most."""
+
 _OLD = 60.0
 """Seconds after which a connection that nobody needed is closed."""
-
-
-_buffer = memoryview(bytearray(65536))
-"""What comes in, on whichever connection: it is parsed before anything else is read."""
 
 
 class Answer:
@@ -82,7 +81,7 @@ class Deadlines:
 class Connection(asyncio.BufferedProtocol):
     """One connection, one request at a time. ``fresh`` until its first request: a later one may meet a closed end."""
 
-    def __init__(self, deadlines: Deadlines) -> None:
+    def __init__(self, deadlines: Deadlines, buffer: memoryview) -> None:
         self.fresh = True
         self.used = 0.0
         self.limit = MAX_BODY
@@ -91,6 +90,7 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[Answer] | None = None
         self._deadlines = deadlines
+        self._buffer = buffer
         self._patience = 0.0
         self._stream: Callable[[bytes | None], None] | None = None
         self._start_message()
@@ -144,7 +144,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = transport
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - it is as large as it is
-        return _buffer
+        return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._waiter is None and self._stream is None:
@@ -152,7 +152,7 @@ class Connection(asyncio.BufferedProtocol):
             self.close()
             return
         try:
-            self._parser.feed_data(_buffer[:nbytes])
+            self._parser.feed_data(self._buffer[:nbytes])
         except httptools.HttpParserError as error:
             self._fail(BadAnswer(f"not HTTP: {error}"))
 
@@ -243,6 +243,8 @@ class Pool:
         self.patience = 0.0
         self._idle: list[Connection] = []
         self._deadlines = Deadlines()
+        self._buffer = memoryview(bytearray(_AT_ONCE))
+        """What comes in on any connection of this pool, which is one loop's: it is parsed before more is read."""
 
     async def get(self, data: bytes, deadline: float, limit: int = MAX_BODY) -> Answer:
         """Send the request ``data`` and return the whole answer, or raise SourceError within ``deadline`` seconds.
@@ -322,7 +324,7 @@ class Pool:
     async def _connect(self, deadline: float) -> Connection:
         try:
             async with asyncio.timeout(deadline):
-                connection = await self.address.connect(lambda: Connection(self._deadlines))
+                connection = await self.address.connect(lambda: Connection(self._deadlines, self._buffer))
         except TimeoutError:
             raise EngineDown(f"{self.address}: no connection within {round(deadline, 1):g} s") from None
         except (OSError, UnicodeError) as error:

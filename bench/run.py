@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,21 +139,16 @@ def _idle(containers: Fleet, seconds: float) -> float:
 def _measured(row: Row, containers: Fleet, seconds: float, idle: float) -> Figures:
     with Program(row.command, row.environment, row.stdin) as program:
         time.sleep(row.warm_up)
-        with _window(row, program, containers) as (samples, own, engine, began):
-            time.sleep(seconds)
-            _next_round(row, program)
-            took = time.monotonic() - began
-            count = row.count(program, time.monotonic() - program.started) - samples
-            own, engine = program.cpu() - own, containers.engine_cpu() - engine - idle * took
-            return Figures(own / count * 1e6, engine / count * 1e6, count / took, program.memory())
-
-
-@contextmanager
-def _window(row: Row, program: Program, containers: Fleet) -> Iterator[tuple[float, float, float, float]]:
-    """Samples, CPU of the program and of the engine, and the clock, at the beginning of a measurement."""
-    _next_round(row, program)
-    began = time.monotonic()
-    yield row.count(program, began - program.started), program.cpu(), containers.engine_cpu(), began
+        _next_round(row, program)
+        began = time.monotonic()
+        samples = row.count(program, began - program.started)
+        own, engine = program.cpu(), containers.engine_cpu()
+        time.sleep(seconds)
+        _next_round(row, program)
+        took = time.monotonic() - began
+        count = row.count(program, time.monotonic() - program.started) - samples
+        own, engine = program.cpu() - own, containers.engine_cpu() - engine - idle * took
+        return Figures(own / count * 1e6, engine / count * 1e6, count / took, program.memory())
 
 
 def _next_round(row: Row, program: Program) -> None:

@@ -5,17 +5,10 @@
  * A line of PATHS is one container: its files, separated by spaces. They are opened once and read by pread; /proc/stat
  * is read once a sweep. A line with the number of containers is written after each sweep.
  */
-#define _GNU_SOURCE
-#include <err.h>
+#include "floor.h"
+
 #include <fcntl.h>
-#include <math.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { FILES = 8, SIZE = 16384 };
 
@@ -24,11 +17,6 @@ struct numbers { uint64_t cpu, usage, inactive, cache, anonymous, moved[2], pids
 struct file { int descriptor; void (*parse)(const char *text, struct numbers *into); };
 
 struct container { int count; struct file files[FILES]; struct numbers now; };
-
-static uint64_t behind(const char *text, const char *name) {
-    const char *at = strstr(text, name);
-    return at ? strtoull(at + strlen(name), NULL, 10) : 0;
-}
 
 static void parse_cpu(const char *text, struct numbers *n) { n->cpu = strtoull(text, NULL, 10); }
 
@@ -130,11 +118,6 @@ int main(int argc, char **argv) {
     clock_gettime(CLOCK_MONOTONIC, &due);
     for (;;) {
         sweep(all, count, host);
-        printf("%zu\n", count);
-        fflush(stdout);
-        double next = due.tv_nsec / 1e9 + interval, whole;
-        due.tv_nsec = (long)(modf(next, &whole) * 1e9);
-        due.tv_sec += (time_t)whole;
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+        round_done(count, &due, interval);
     }
 }

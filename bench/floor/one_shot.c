@@ -5,18 +5,11 @@
  *
  * A line with the number of answers is written after each round.
  */
-#define _GNU_SOURCE
-#include <err.h>
-#include <math.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "floor.h"
+
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { SIZE = 32768, MOST = 64 };
 
@@ -28,11 +21,6 @@ static int connected(const char *path) {
     int connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (connect(connection, (struct sockaddr *)&address, sizeof address)) err(1, "%s", path);
     return connection;
-}
-
-static uint64_t behind(const char *text, const char *name) {
-    const char *at = strstr(text, name);
-    return at ? strtoull(at + strlen(name), NULL, 10) : 0;
 }
 
 static int complete(const struct container *c) {
@@ -86,11 +74,6 @@ int main(int argc, char **argv) {
             int n = epoll_wait(watcher, ready, MOST, -1);
             for (int i = 0; i < n; i++) open -= (size_t)answered(&all[ready[i].data.u64]);
         }
-        printf("%zu\n", count);
-        fflush(stdout);
-        double next = due.tv_nsec / 1e9 + interval, whole;
-        due.tv_nsec = (long)(modf(next, &whole) * 1e9);
-        due.tv_sec += (time_t)whole;
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+        round_done(count, &due, interval);
     }
 }

@@ -131,8 +131,8 @@ class EngineCollector:
         await asyncio.sleep(gap)
         samples = await asyncio.gather(*(self._read_quietly(poller) for poller in pollers))
         got = [sample for sample in samples if sample is not None]
-        for sample in sorted(got, key=lambda sample: sample.container.name):
-            self._sink.push(sample)
+        got.sort(key=lambda sample: sample.container.name)
+        self._sink.push_all(got)
         return len(got)
 
     # one container
@@ -167,12 +167,9 @@ class EngineCollector:
 
     async def _poll(self, poller: _Poller, due: float) -> None:
         try:
-            place = await self._gate.enter()
-            try:
+            async with self._gate.pass_through():
                 self._telemetry.began(asyncio.get_running_loop().time() - due)
                 sample = await self._read(poller)
-            finally:
-                self._gate.leave(place)
             poller.timeouts, poller.refused = 0, False
             if sample is not None:
                 self._give(sample)

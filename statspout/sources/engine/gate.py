@@ -25,7 +25,7 @@ class Gate:
         self._population = 0
         self._inside: dict[Place, float] = {}
         """Who holds a place, and since when, the first first."""
-        self._waiting: deque[asyncio.Future[Place]] = deque()
+        self._waiting: deque[tuple[Place, asyncio.Future[None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -44,22 +44,22 @@ class Gate:
         """Say how long a good answer took."""
         self.latency += _WEIGHT * (seconds - self.latency) if self.latency else seconds
 
-    def pass_through(self) -> Pass:
+    def pass_through(self) -> Place:
         """Wait for a place and hold it, in an ``async with``."""
-        return Pass(self)
+        return Place(self)
 
-    async def enter(self) -> Place:
-        """Wait for a place; it is to be given back to :meth:`leave`."""
+    async def enter(self, place: Place) -> None:
+        """Wait until there is room for this place."""
         if len(self._inside) < self.width and not self._waiting:
-            return self._place()
-        turn: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+            self._take(place)
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((place, turn))
         self._watch()
         try:
-            return await turn
+            await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.leave(turn.result())
+            self.leave(place)
             raise
 
     def leave(self, place: Place) -> None:
@@ -67,16 +67,15 @@ class Gate:
         if self._inside.pop(place, None) is not None and self._waiting:
             self._admit()
 
-    def _place(self) -> Place:
-        place = Place()
+    def _take(self, place: Place) -> None:
         self._inside[place] = asyncio.get_running_loop().time()
-        return place
 
     def _admit(self) -> None:
         while self._waiting and len(self._inside) < self.width:
-            turn = self._waiting.popleft()
+            place, turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_result(self._place())
+                self._take(place)
+                turn.set_result(None)
         self._watch()
 
     def _watch(self) -> None:
@@ -94,23 +93,17 @@ class Gate:
 
 
 class Place:
-    """A place in the gate."""
+    """A place in the gate, for the time of an ``async with``."""
 
-    __slots__ = ()
-
-
-class Pass:
-    """A place for the time of an ``async with``."""
-
-    __slots__ = ("_gate", "_place")
+    __slots__ = ("_gate",)
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
     async def __aenter__(self) -> None:
         """Wait for it."""
-        self._place = await self._gate.enter()
+        await self._gate.enter(self)
 
     async def __aexit__(self, *_: object) -> None:
         """Give it back."""
-        self._gate.leave(self._place)
+        self._gate.leave(self)

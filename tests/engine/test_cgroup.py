@@ -78,7 +78,8 @@ def all_files(daemon: Daemon) -> int:
 def test_who_is_restarted_is_a_new_run_with_new_files(run: Callable[..., Any], daemon: Daemon) -> None:
     container = run("subject", BURN, nano_cpus=200_000_000)
     daemon.eventually(lambda: len(daemon.samples("subject")) >= 3)
-    first = daemon.stats()["subject"]
+    # What stdout has, the other repository may have a moment later.
+    first = daemon.eventually(lambda: daemon.stats().get("subject"))
     files = all_files(daemon)
     container.restart()
     again = daemon.eventually(lambda: one if (one := newer(daemon, first)) else None)

@@ -10,7 +10,7 @@ from statspout.delivery.books import Books
 from statspout.delivery.delivery import Delivery
 from statspout.delivery.live import Live
 from statspout.repository import LiveRepository, Repository, name_of
-from statspout.sample import Container, Sample
+from statspout.sample import Container, Metric, Sample
 
 if TYPE_CHECKING:
     from statspout.delivery.spooldir import SpoolDirectory
@@ -53,7 +53,7 @@ class Router:
         self._gone: OrderedDict[tuple[str, int | None], None] = OrderedDict()
 
     def push(self, sample: Sample) -> None:
-        """Hand one sample to every repository. One of a run that is over is discarded, reason ``gone``."""
+        """Hand one sample to every repository. A container's of a run that is over is discarded: ``gone``."""
         self.push_all((sample,), last=False)
 
     def push_all(self, samples: Sequence[Sample], *, last: bool = True) -> None:
@@ -67,7 +67,8 @@ class Router:
 
     def _of_living(self, samples: Sequence[Sample]) -> Sequence[Sample]:
         gone = self._gone
-        living = [s for s in samples if s.container is None or s.container.identity not in gone]
+        # What an application counted before its container ended is still true, and often comes only now.
+        living = [s for s in samples if isinstance(s, Metric) or s.container.identity not in gone]
         if late := len(samples) - len(living):
             for route in self.routes:
                 route.books.collected += late

@@ -152,13 +152,19 @@ class ContainerSample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 yield Point(entry.field, entry.kind, entry.unit, value, tags)
 
 
-MetricKind = Literal["counter_delta", "counter_total", "gauge", "timer", "set", "text"]
+MetricKind = Literal["counter_delta", "counter_total", "gauge", "timer", "histogram", "set", "text"]
+"""What a number means: what was counted since the last one of its key, or ever; what is so now; how long something took
+(a summary), how large it was (likewise); how many different values there were; or a text that is no number."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What one interval of a timer or histogram came to, in the unit of its values."""
+    """What one interval of a timer or histogram came to, in the unit of its values.
 
-    count: int
+    ``count`` is of the values that there were, those that a sender's sampling left out included: with a sample rate of
+    0.3 it need not be whole. ``percentiles`` are by their names: ``"95"``, ``"99.9"``.
+    """
+
+    count: int | float
     sum: float
     min: float
     max: float
@@ -171,7 +177,8 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One number (or text) that an application reported about itself.
 
     ``key`` is the stable identity of the series; ``container`` the sender where it is known; ``interval_s`` the length
-    of the interval, in seconds, that an aggregate covers.
+    of the interval, in seconds, that an aggregate covers; ``unit`` that of the values, empty where nobody said: timers
+    have ``ms``.
     """
 
     time_ns: int
@@ -180,22 +187,44 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str
     kind: MetricKind
     value: int | float | str | Summary
+    """A summary for timers and histograms, a text for texts, a number for the rest."""
     container: Container | None = None
     tags: Mapping[str, str] = {}
     interval_s: float | None = None
     context: str | None = None
+    unit: str = ""
+
+    @property
+    def rate(self) -> float | None:
+        """A counter's growth a second over its interval; None for all else, and where the interval is not known."""
+        if self.kind != "counter_delta" or not self.interval_s or not isinstance(self.value, int | float):
+            return None
+        return self.value / self.interval_s
+
+    def own_tags(self) -> dict[str, str]:
+        """The tags with whose they are: ``host``, and ``container`` (its name) and ``id`` where that is known.
+
+        An application's tag of one of these names is under ``exported_`` and the name, as Prometheus does it.
+        """
+        own = {"host": self.host}
+        if self.container is not None:
+            own |= {"container": self.container.name, "id": self.container.short_id}
+        return own | {f"exported_{name}" if name in own else name: value for name, value in self.tags.items()}
 
     def points(self) -> Iterator[Point]:
-        """The numbers of this metric: one, or a summary's several under ``name.part``."""
-        tags = {"host": self.host, **self.tags}
+        """The numbers of this metric: one, with ``name.rate`` for a counter, or a summary's several, ``name.part``."""
+        tags = self.own_tags()
         kind: Kind = "counter" if self.kind == "counter_total" else "gauge"
         if isinstance(self.value, Summary):
-            for part in ("count", "sum", "min", "max", "mean", "stdev"):
-                yield Point(f"{self.name}.{part}", "gauge", "", getattr(self.value, part), tags)
+            yield Point(f"{self.name}.count", "gauge", "", self.value.count, tags)
+            for part in ("sum", "min", "max", "mean", "stdev"):
+                yield Point(f"{self.name}.{part}", "gauge", self.unit, getattr(self.value, part), tags)
             for percentile, value in self.value.percentiles.items():
-                yield Point(f"{self.name}.p{percentile}", "gauge", "", value, tags)
+                yield Point(f"{self.name}.p{percentile}", "gauge", self.unit, value, tags)
         elif not isinstance(self.value, str):
-            yield Point(self.name, kind, "", self.value, tags)
+            yield Point(self.name, kind, self.unit, self.value, tags)
+            if self.rate is not None:
+                yield Point(f"{self.name}.rate", "gauge", "", self.rate, tags)
 
 
 Sample = ContainerSample | Metric

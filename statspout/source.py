@@ -24,7 +24,7 @@ class Sink(Protocol):
         """Take note that this run of this container is watched from now on; only needed after a clear of it."""
 
     def clear(self, container: Container) -> None:
-        """Take note that this run of this container is over; samples of it that come later are discarded."""
+        """Take note that this run of this container is over; what it used, when it comes later, is discarded."""
 
 
 class Source(ABC):

@@ -17,6 +17,7 @@ PACKAGE = Path(statspout.__file__).parent
 
 # Each layer may import those before it, and its own row's other modules only where it is a package.
 LAYERS = [
+    ["client"],
     ["errors", "catalogue", "telemetry", "logs", "gathering"],
     ["sample"],
     ["options"],
@@ -83,9 +84,10 @@ def test_imports_point_one_way() -> None:
 def test_repositories_use_the_public_door_only() -> None:
     # Labels and scrapes: the same settings and formats in every repository that has tags, or is scraped.
     # Terminal: what is pure in stdout's table, and what it stands on. Quantities and statuses: one way to write 14d,
-    # and one reading of what an HTTP server answers. Logs: a secret inside of a setting is hidden from them.
+    # and one reading of what an HTTP server answers. Logs: a secret inside of a setting is hidden from them. Client:
+    # one way to write StatsD.
     modules_of_ours = {
-        "shapes", "exposition", "catalogue", "labels", "logs", "quantities", "scrape", "statuses", "terminal",
+        "client", "shapes", "exposition", "catalogue", "labels", "logs", "quantities", "scrape", "statuses", "terminal",
     }  # fmt: skip
     wrong = [
         f"{path.name} imports {imported}"

@@ -18,6 +18,7 @@ from statspout.sources.discovery import RELIST, Discovery
 from statspout.sources.engine.client import Engine, EngineClient
 from statspout.sources.engine.collector import EngineCollector
 from statspout.sources.filters import Filters
+from statspout.sources.roster import Roster, Watchers
 from statspout.telemetry import Telemetry
 
 log = logging.getLogger("statspout.engine")
@@ -49,7 +50,7 @@ class EngineSource(Source):
 
     ``host`` is the host of every sample; without one it is what the engine calls itself, else this machine's name.
     ``roots`` are where the kernel's own files of the containers are; without them, all figures are the engine's.
-    ``insist``: none are.
+    ``insist``: none are. ``roster``, where there is one, always knows who runs.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class EngineSource(Source):
         relist: float = RELIST,
         roots: Roots | None = None,
         insist: bool = False,
+        roster: Roster | None = None,
     ) -> None:
         self._client = client
         self._telemetry = telemetry
@@ -74,11 +76,14 @@ class EngineSource(Source):
         self._relist = relist
         self._roots = roots
         self._insist = insist
+        self._roster = roster
 
     async def run(self, sink: Sink) -> None:
         """Produce samples until cancelled."""
         collector = self._collector(sink)
-        discovery = self._discovery(collector, collector)
+        # The roster first: who is told of a container's end may still ask whose it was.
+        watcher = collector if self._roster is None else Watchers((self._roster, collector))
+        discovery = self._discovery(watcher, collector)
         try:
             await discovery.run()
         finally:
@@ -97,7 +102,7 @@ class EngineSource(Source):
             self._client.close()
 
     async def _once(self, sink: Sink, patience: float) -> int:
-        collector, roster = self._collector(sink), _Roster()
+        collector, roster = self._collector(sink), Roster()
         discovery = self._discovery(roster, collector)
         watching = asyncio.create_task(discovery.run())
         try:
@@ -137,16 +142,3 @@ class EngineSource(Source):
             log.debug("engine %s: version %s, API %s", self._client.address, engine.version, api)
 
         return met
-
-
-class _Roster:
-    """A watcher that only remembers who runs."""
-
-    def __init__(self) -> None:
-        self.targets: dict[str, Target] = {}
-
-    def found(self, target: Target) -> None:
-        self.targets[target.container.id] = target
-
-    def lost(self, container: Container) -> None:
-        self.targets.pop(container.id, None)

@@ -1,7 +1,7 @@
 """Who runs now: the engine's list is the truth, its events are a hint that makes it quick.
 
 Events are subscribed to first, then the list is taken, so that nothing falls between; it is taken again at every
-reconnect and every 30 seconds. What starts is confirmed by an inspect, which also gives its identity: the id and the
+reconnect and every minute. What starts is confirmed by an inspect, which also gives its identity: the id and the
 start time. An event from before that start time is about an earlier run, and ignored.
 """
 
@@ -28,7 +28,7 @@ from statspout.telemetry import Telemetry
 
 log = logging.getLogger("statspout.discovery")
 
-RELIST = 30.0
+RELIST = 60.0
 """Seconds between two lists."""
 
 SLOWEST_RETRY = 30.0

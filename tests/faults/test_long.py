@@ -19,12 +19,13 @@ from statspout.telemetry import Telemetry
 from statspout.testing import FakeEngine
 
 
-def test_an_engine_gone_for_a_minute_comes_back_with_other_containers(engine: FakeEngine) -> None:
+def test_an_engine_gone_for_long_comes_back_with_other_containers(engine: FakeEngine) -> None:
     async def main() -> None:
         async with watching(engine, interval=1.0) as watch:
             await watch.until(lambda: watch.names == {"web", "db", "cache"})
             engine.down()
-            await asyncio.sleep(60)
+            # Attempts to connect are as far apart by now as they ever are.
+            await asyncio.sleep(25)
             for name in ("web", "db"):
                 engine.remove(name)
             engine.add("other")

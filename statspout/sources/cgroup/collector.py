@@ -28,7 +28,7 @@ log = logging.getLogger("statspout.collector")
 _AT_ONCE = 64
 """Containers that are read without giving the loop a turn: about two milliseconds."""
 
-_LIMITS_AFTER = 30.0
+_LIMITS_AFTER = 60.0
 """Seconds after which limits are read again, should they have been changed without the engine."""
 
 _LONGEST_PAUSE = 30.0

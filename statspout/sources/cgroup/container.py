@@ -140,10 +140,16 @@ def _limit(folder: str | None, name: str) -> int | None:
     if folder is None:
         return None
     try:
-        with open(f"{folder}/{name}", "rb") as file:
-            return number(file.read())
+        descriptor = os.open(f"{folder}/{name}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    # Not as a file object, which takes five calls of the kernel for one line.
+    try:
+        return number(os.read(descriptor, 64))
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def _not_there(roots: Roots, error: OSError) -> str:

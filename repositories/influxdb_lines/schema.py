@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, ClassVar, Generic, TypeVar
 
-from statspout import Container, ContainerSample
-from statspout.labels import LabelTags
+from statspout import Container, ContainerSample, Metric
+from statspout.labels import LabelTags, exported
+from statspout.repositories.influxdb_lines import application
 from statspout.repositories.influxdb_lines.text import RESERVED
 
 T = TypeVar("T")
@@ -55,6 +56,9 @@ class Schema(ABC):
     names: ClassVar[frozenset[str]]
     """The tags and fields of the schema itself: no label takes their place."""
 
+    measurements: ClassVar[frozenset[str]]
+    """The measurements of the schema itself: no application's name takes their place, nor the types of their fields."""
+
     verbatim: ClassVar[bool] = False
     """Whether a label's tag has the very name of the label."""
 
@@ -69,6 +73,24 @@ class Schema(ABC):
 
         All points of a sample have its time.
         """
+
+    def application(self, metric: Metric) -> bytes:
+        """The point of what an application reported: one line. ValueError for what has nothing that can be written."""
+        who = metric.container
+        own = {"host": metric.host} | ({} if who is None else {"container": who.name, "id": who.short_id})
+        tags = self._tagged(own, metric, application.FIELDS)
+        return application.point(
+            self._named(metric.name), tags, application.fields_of(metric), metric, texts=self.texts
+        )
+
+    def _named(self, name: str) -> str:
+        """The measurement of an application's name."""
+        return f"exported_{name}" if name in self.measurements else name or "_"
+
+    def _tagged(self, own: dict[str, str], metric: Metric, fields: frozenset[str]) -> dict[str, str]:
+        """``own`` tags, the sender's labels that are allowed, and the application's own tags."""
+        labels = {} if metric.container is None else self._labels.of(metric.container)
+        return exported({**own, **labels}, metric.tags, taken=fields | RESERVED)
 
     def clear(self, container: Container) -> None:
         """Forget a container that is gone."""

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from statspout import Container, ContainerSample
+from statspout import Container, ContainerSample, Metric
+from statspout.repositories.influxdb_lines import application
+from statspout.repositories.influxdb_lines import telegraf_statsd as statsd
 from statspout.repositories.influxdb_lines.numbers import Fields, Values, attributes, followed
 from statspout.repositories.influxdb_lines.schema import SEEN, Kept, Schema
 from statspout.repositories.influxdb_lines.text import series, string
@@ -134,6 +136,7 @@ class _Made(NamedTuple):
 class Telegraf(Schema):
     """A point in each of Telegraf's measurements of which a number is known, and always one in that of the status."""
 
+    measurements = frozenset({*(table.measurement for table in TABLES), HEALTH})
     names = frozenset(
         {
             *TAGS, "server_version", "source", "cpu", "network", "device", "container_id", "health_status", "seen",
@@ -161,6 +164,13 @@ class Telegraf(Schema):
             health = f"health_status={string(sample.health)}".encode()
             found.append(b"%b %b %d" % (made.series[HEALTH], health, sample.time_ns))
         return b"\n".join(found)
+
+    def application(self, metric: Metric) -> bytes:
+        """The point of Telegraf's inputs.statsd."""
+        own = statsd.tags_of(metric)
+        tags = self._tagged(own, metric, statsd.FIELDS)
+        name = self._named(metric.name.replace(".", "_"))
+        return application.point(name, tags, statsd.fields_of(metric), metric, texts=self.texts)
 
     def clear(self, container: Container) -> None:
         """Forget a container that is gone."""

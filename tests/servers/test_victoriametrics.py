@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from support.influxdb import VictoriaMetrics
@@ -14,7 +14,7 @@ from statspout import ContainerSample, Repository, RepositoryError
 from statspout.catalogue import ENTRIES
 from statspout.repositories.influxdb import InfluxDB
 from statspout.repositories.influxdb_lines import SCHEMAS
-from statspout.sample import Interface
+from statspout.sample import Interface, MetricKind
 from statspout.testing import RepositoryContract, sample, samples
 
 NUMBERS = itertools.count()
@@ -174,6 +174,7 @@ def test_who_may_not_write_is_told() -> None:
 
 
 class _Contract(RepositoryContract):
+    rejects: ClassVar[frozenset[MetricKind]] = frozenset({"text"})  # it has no strings
     settings: dict[str, Any]
     schema: Any
 

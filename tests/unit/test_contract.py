@@ -21,6 +21,7 @@ from statspout.registry import load_plugin
 from statspout.repositories.prometheus import Prometheus
 from statspout.repositories.rest import Rest
 from statspout.repositories.stdout import Stdout
+from statspout.sample import MetricKind
 from statspout.testing import RepositoryContract, sample, samples
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "graphite.py"
@@ -60,10 +61,12 @@ class TestRest(RepositoryContract):
 
     def stored(self, repository: Repository) -> Sequence[object]:
         assert isinstance(repository, Rest)
-        return repository.latest.samples()
+        return [*repository.latest.samples(), *repository.reported.series()]
 
 
 class TestPrometheus(RepositoryContract):
+    rejects: ClassVar[frozenset[MetricKind]] = frozenset({"text"})
+
     def make(self) -> Repository:
         return Prometheus()
 

@@ -173,15 +173,21 @@ def test_who_may_not_write_is_told() -> None:
             opened(victoria, user="me", password="secret-word", **settings).push([sample()])
 
 
+@pytest.fixture(scope="class")
+def own_victoria() -> Iterator[VictoriaMetrics]:
+    """All of it is read again and again: that of the other tests would make it slow."""
+    with VictoriaMetrics() as server:
+        yield server
+
+
 class _Contract(RepositoryContract):
     rejects: ClassVar[frozenset[MetricKind]] = frozenset({"text"})  # it has no strings
     settings: dict[str, Any]
     schema: Any
 
     @pytest.fixture(autouse=True)
-    def server(self, victoria: VictoriaMetrics) -> None:
-        self.victoria = victoria
-        self.label = f"run-{next(NUMBERS)}"
+    def server(self, own_victoria: VictoriaMetrics) -> None:
+        self.victoria = own_victoria
 
     def make(self) -> Repository:
         return InfluxDB(url=self.victoria.url, schema=self.schema, labels=("*",), **self.settings)

@@ -40,13 +40,13 @@ class Rest(LiveRepository):
         """``PATH``: an array of objects. ``PATH/NAME``: one object, or 404; for applications an array, or 404."""
         from starlette.routing import Route
 
-        # Applications first: where the path is /, all others would be names of containers. A metric may have a / in it.
-        return [
-            Route(self.app_path, self._reported),
-            Route(f"{self.app_path.rstrip('/')}/{{name:path}}", self._reported_as),
-            Route(self.path, self._all),
-            Route(f"{self.path.rstrip('/')}/{{name}}", self._one),
-        ]
+        containers = [Route(self.path, self._all), Route(f"{self.path.rstrip('/')}/{{name}}", self._one)]
+        # The name of a metric may have a / in it.
+        under = f"{self.app_path.rstrip('/')}/{{name:path}}"
+        applications = [Route(self.app_path, self._reported), Route(under, self._reported_as)]
+        # Where one path begins with the other, as all do with /, the longer one is no name under the shorter.
+        longer = len(self.path) > len(self.app_path)
+        return [*containers, *applications] if longer else [*applications, *containers]
 
     async def _all(self, _: Request) -> Response:
         return _json([rest_object(sample) for sample in self.latest.samples()])

@@ -19,6 +19,11 @@ ID = sample().container.short_id
 TAGS = f"container=web,env=prod,host=node-1,id={ID}"
 PARTS = "count=4.0,sum=100.0,min=10.0,max=40.0,mean=25.0,stdev=11.25,p50=20.0,p95=40.0,p99.9=40.0"
 
+TIMING = "mean=25.0,stddev=11.25,sum=100.0,upper=40.0,lower=10.0,50_percentile=20.0,95_percentile=40.0"
+TIMING += ",99.9_percentile=40.0,count=4i"
+
+UNKNOWN = Summary(count=math.nan, sum=math.nan, min=math.nan, max=math.nan, mean=math.nan, stdev=math.nan)
+
 
 def line(one: Metric, schema: str = "own", labels: tuple[str, ...] = (), *, texts: bool = True) -> str:
     return SCHEMAS[schema](labels, texts=texts).application(one).decode()
@@ -49,13 +54,10 @@ def test_each_kind_has_its_fields_and_every_number_is_a_float(schema: str, kind:
         ("gauge", "gauge", "value=2.5"),
         ("set", "set", "value=3i"),
         ("text", "event", 'text="version 7 is out"'),
-        *(
-            (kind, name, "mean=25.0,stddev=11.25,sum=100.0,upper=40.0,lower=10.0,50_percentile=20.0,"
-             "95_percentile=40.0,99.9_percentile=40.0,count=4i")
-            for kind, name in (("timer", "timing"), ("histogram", "histogram"))
-        ),
+        ("timer", "timing", TIMING),
+        ("histogram", "histogram", TIMING),
     ],
-)  # fmt: skip
+)
 def test_telegraf_has_the_tags_and_fields_of_its_statsd_input(kind: MetricKind, name: str, fields: str) -> None:
     tags = f"container_name=web,env=prod,host=node-1,metric_type={name}"
     assert line(metric("orders.placed", kind), "telegraf") == f"orders_placed,{tags} {fields} {TIME}"
@@ -96,13 +98,16 @@ def test_no_tag_of_an_application_takes_the_place_of_another() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "name"),
-    [("own", "container"), ("own", "container_network"), ("legacy", "tx_bytes"), ("telegraf", "docker.container.cpu")]
-)  # fmt: skip
-def test_an_application_writes_into_no_measurement_of_containers(schema: str, name: str) -> None:
-    assert line(metric(name), schema).startswith(
-        f"exported_{name.replace('.', '_') if schema == 'telegraf' else name},"
-    )
+    ("schema", "name", "written"),
+    [
+        ("own", "container", "container"),
+        ("own", "container_network", "container_network"),
+        ("legacy", "tx_bytes", "tx_bytes"),
+        ("telegraf", "docker.container.cpu", "docker_container_cpu"),
+    ],
+)
+def test_an_application_writes_into_no_measurement_of_containers(schema: str, name: str, written: str) -> None:
+    assert line(metric(name), schema).startswith(f"exported_{written},")
 
 
 @pytest.mark.parametrize(("name", "written"), [("#x", "_x"), ("#", "_"), ("x#", "x#"), (" #x", r"\ #x")])
@@ -122,7 +127,7 @@ def test_a_tags_key_is_as_long_as_every_server_takes_it_and_no_letter_is_cut(let
         metric("x", "gauge", value=math.nan),
         metric("x", "gauge", value=-math.inf),
         metric("x", value=10**400),
-        metric("x", "timer", value=Summary(**dict.fromkeys(("count", "sum", "min", "max", "mean", "stdev"), math.nan))),
+        metric("x", "timer", value=UNKNOWN),
     ],
     ids=repr,
 )
@@ -156,10 +161,9 @@ class Taken:
 def test_what_cannot_be_written_is_told_by_its_place_and_costs_no_other() -> None:
     repository, taken = InfluxDB(), Taken()
     repository._api = taken  # type: ignore[assignment]
-    batch = [sample(), metric("a"), metric("b", "gauge", value=math.nan), metric("c")]
     with pytest.raises(Rejected) as caught:
-        repository.push(batch)
-    assert (caught.value.indices, caught.value.rest) == ({2}, "stored")
+        repository.push([sample(), metric("a"), metric("b", "gauge", value=math.nan), metric("c")])
+    assert (caught.value.indices, caught.value.rest) == (frozenset({2}), "stored")
     assert [text.partition(b",")[0] for text in taken.bodies[0].splitlines()] == [b"container", b"a", b"c"]
 
 
@@ -169,5 +173,5 @@ def test_a_server_without_texts_gets_none() -> None:
     repository._schema = SCHEMAS["own"](texts=False)
     with pytest.raises(Rejected) as caught:
         repository.push(metrics())
-    assert caught.value.indices == {[one.kind for one in metrics()].index("text")}
+    assert caught.value.indices == frozenset({[one.kind for one in metrics()].index("text")})
     assert len(taken.bodies[0].splitlines()) == 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -93,7 +94,7 @@ def test_a_sum_that_may_fall_is_unknown_from_then_on() -> None:
 
 
 @pytest.mark.parametrize("change", [{"host": "node-2"}, {"container": sample("renamed").container}, {"unit": "s"}])
-def test_a_series_that_changes_what_it_is_begins_anew(change: dict[str, object]) -> None:
+def test_a_series_that_changes_what_it_is_begins_anew(change: dict[str, Any]) -> None:
     metrics, _ = kept()
     metrics.put(metric("c", value=2))
     metrics.put(metric("c", value=3, key=metric("c").key, **change))

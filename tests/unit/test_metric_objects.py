@@ -7,7 +7,6 @@ import json
 import math
 from typing import Any
 
-import msgspec
 import pytest
 import responses
 from support.web import served
@@ -21,9 +20,10 @@ from statspout.repositories.webhook import Webhook
 from statspout.shapes import metric_object, rest_object
 from statspout.testing import metric, metrics, sample
 
-UNKNOWN = {"unit": None, "interval_s": None, "tags": {}, "context": None}
-SUMMARY = metric("t", "timer").value
+UNKNOWN: dict[str, Any] = {"unit": None, "interval_s": None, "tags": {}, "context": None}
 NOBODY = {"container": None, "Labels": None, "id": None, "image": None}
+
+SHORT = Summary(count=4, sum=100.0, min=10.0, max=40.0, mean=25.0, stdev=11.25, percentiles={"95": 40.0})
 
 
 def test_an_object_has_the_number_its_rate_and_whose_it_is() -> None:
@@ -74,7 +74,7 @@ def test_an_object_is_told_from_a_containers_by_its_metric() -> None:
         (metric("b", "gauge", value=1234567.8, tags={}, unit="B"), "[web] {14 Feb 17 12:00:01 UTC} b: 1234568 B"),
         (metric("u", "set", container=None, tags={"beta": ""}), "[--] {14 Feb 17 12:00:01 UTC} u: 3 beta"),
         (
-            metric("t", "timer", tags={}, value=msgspec.structs.replace(SUMMARY, percentiles={"95": 40.0})),
+            metric("t", "timer", tags={}, value=SHORT),
             "[web] {14 Feb 17 12:00:01 UTC} t: 4 values, mean 25 ms, min 10 ms, max 40 ms, p95 40 ms",
         ),
         (
@@ -90,10 +90,10 @@ def test_a_line_for_people(one: Metric, line: str) -> None:
 
 
 def test_json_lines_have_the_objects_of_both() -> None:
-    stream, batch = io.BytesIO(), [sample(), metric(), metric("half\udc80", "text", value="\udc80")]
-    Stdout(stream=stream, format="json").push(batch)
+    stream, odd = io.BytesIO(), metric("half\udc80", "text", value="\udc80")
+    Stdout(stream=stream, format="json").push([sample(), metric(), odd])
     found = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert found == [rest_object(sample()), *(metric_object(one) for one in batch[1:] if isinstance(one, Metric))]
+    assert found == [rest_object(sample()), metric_object(metric()), metric_object(odd)]
 
 
 @pytest.mark.parametrize(("form", "filtered"), [("table", 7), ("text", 0), ("json", 0)])

@@ -100,4 +100,4 @@ def test_a_container_and_its_metric_are_never_one_document() -> None:
 def test_what_cannot_be_a_document_is_named() -> None:
     with pytest.raises(Rejected, match="huge: no document can be made of it: OverflowError") as caught:
         encode_all([sample(), metric("huge", value=10**400), metric("fine")], schema("own"))
-    assert caught.value.indices == {1}
+    assert caught.value.indices == frozenset({1})

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import pytest
 from prometheus_client import Metric as Family
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
-from prometheus_client.parser import text_string_to_metric_families as text
+from support.formats import PARSERS
 
 from statspout import Metric, Rejected, Summary
 from statspout.exposition import OPENMETRICS, TEXT
@@ -33,8 +32,7 @@ def showing(*reported: Metric, **settings: Any) -> Prometheus:
 
 def families(repository: Prometheus) -> list[Family]:
     """Those of applications; both formats have the same."""
-    found = list(text(repository.exposition(TEXT).decode()))
-    strict = list(openmetrics(repository.exposition(OPENMETRICS).decode()))
+    found, strict = (list(PARSERS[each](repository.exposition(each).decode())) for each in (TEXT, OPENMETRICS))
     same = [[sample[:3] for family in each for sample in family.samples] for each in (found, strict)]
     assert same[0] == same[1]
     return [family for family in found if not family.name.startswith("statspout_container")]

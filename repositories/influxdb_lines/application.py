@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from statspout import Metric, Summary
-from statspout.repositories.influxdb_lines.text import key, series, string
+from statspout.repositories.influxdb_lines.text import key, string
 
 PARTS = ("count", "sum", "min", "max", "mean", "stdev")
 FIELDS = frozenset({"value", "rate", "text", "context", *PARTS})
@@ -32,14 +32,17 @@ def fields_of(metric: Metric) -> dict[str, float | str]:
     return {**number, "rate": metric.rate} if metric.rate is not None else {**number}
 
 
-def point(name: str, tags: Mapping[str, str], fields: Fields, metric: Metric, *, texts: bool) -> bytes:
-    """One line. ValueError where no field can be written: a number that is none, a text without ``texts``."""
+def point(start: bytes, fields: Fields, metric: Metric, *, texts: bool) -> bytes:
+    """One line that begins with ``start``.
+
+    ValueError where no field can be written: a number that is none, a text without ``texts``.
+    """
     written = list(_written(fields, texts=texts))
     if not written:
         raise ValueError(f"{metric.name} has nothing that can be stored")
     if metric.context is not None and texts:
         written.append(f"context={string(metric.context)}")
-    return b"%b %b %d" % (series(name, tags), ",".join(written).encode(), metric.time_ns)
+    return b"%b %b %d" % (start, ",".join(written).encode(), metric.time_ns)
 
 
 def _written(fields: Fields, *, texts: bool) -> Iterator[str]:

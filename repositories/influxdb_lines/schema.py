@@ -9,13 +9,16 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from statspout import Container, ContainerSample, Metric
 from statspout.labels import LabelTags, exported
-from statspout.repositories.influxdb_lines import application
-from statspout.repositories.influxdb_lines.text import RESERVED
+from statspout.repositories.influxdb_lines import application as reported
+from statspout.repositories.influxdb_lines.text import RESERVED, series
 
 T = TypeVar("T")
 
 _MOST_KEPT = 10_000
-"""Containers that are remembered; more only cost time."""
+"""Containers, and series of applications, that are remembered; more only cost time."""
+
+_about = attrgetter("name", "kind", "host", "tags", "container")
+"""What the beginning of an application's point is made of."""
 
 SEEN = b"seen=1i"
 """A field that says that the container was sampled, where else a point would have none."""
@@ -66,6 +69,7 @@ class Schema(ABC):
         self.texts = texts
         taken = self.names | RESERVED
         self._labels = LabelTags(labels, setting="influxdb.labels", taken=taken, verbatim=self.verbatim)
+        self._starts: dict[str, tuple[Any, bytes]] = {}
 
     @abstractmethod
     def lines(self, sample: ContainerSample) -> bytes:
@@ -76,12 +80,23 @@ class Schema(ABC):
 
     def application(self, metric: Metric) -> bytes:
         """The point of what an application reported: one line. ValueError for what has nothing that can be written."""
+        about = _about(metric)
+        kept = self._starts.get(metric.key)
+        if kept is None or kept[0] != about:
+            if len(self._starts) >= _MOST_KEPT:
+                self._starts.clear()
+            kept = self._starts[metric.key] = about, self.series_of(metric)
+        return reported.point(kept[1], self.fields_of(metric), metric, texts=self.texts)
+
+    def series_of(self, metric: Metric) -> bytes:
+        """The beginning of the point of what an application reported: measurement and tags."""
         who = metric.container
         own = {"host": metric.host} | ({} if who is None else {"container": who.name, "id": who.short_id})
-        tags = self._tagged(own, metric, application.FIELDS)
-        return application.point(
-            self._named(metric.name), tags, application.fields_of(metric), metric, texts=self.texts
-        )
+        return series(self._named(metric.name), self._tagged(own, metric, reported.FIELDS))
+
+    def fields_of(self, metric: Metric) -> reported.Fields:
+        """Its fields."""
+        return reported.fields_of(metric)
 
     def _named(self, name: str) -> str:
         """The measurement of an application's name."""

@@ -7,12 +7,11 @@ and of block I/O, and its unsigned numbers written as integers.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from statspout import Container, ContainerSample, Metric
-from statspout.repositories.influxdb_lines import application
 from statspout.repositories.influxdb_lines import telegraf_statsd as statsd
 from statspout.repositories.influxdb_lines.numbers import Fields, Values, attributes, followed
 from statspout.repositories.influxdb_lines.schema import SEEN, Kept, Schema
@@ -165,12 +164,14 @@ class Telegraf(Schema):
             found.append(b"%b %b %d" % (made.series[HEALTH], health, sample.time_ns))
         return b"\n".join(found)
 
-    def application(self, metric: Metric) -> bytes:
-        """The point of Telegraf's inputs.statsd."""
-        own = statsd.tags_of(metric)
-        tags = self._tagged(own, metric, statsd.FIELDS)
+    def series_of(self, metric: Metric) -> bytes:
+        """Measurement and tags as those of Telegraf's inputs.statsd."""
         name = self._named(metric.name.replace(".", "_"))
-        return application.point(name, tags, statsd.fields_of(metric), metric, texts=self.texts)
+        return series(name, self._tagged(statsd.tags_of(metric), metric, statsd.FIELDS))
+
+    def fields_of(self, metric: Metric) -> Mapping[str, float | str]:
+        """Its fields, likewise."""
+        return statsd.fields_of(metric)
 
     def clear(self, container: Container) -> None:
         """Forget a container that is gone."""

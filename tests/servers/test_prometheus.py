@@ -89,9 +89,7 @@ def test_prometheus_knows_kind_and_unit(prometheus: PrometheusServer, family: st
     assert {(entry["type"], entry["unit"]) for entry in found} == {(kind, unit)}
 
 
-def test_a_counter_that_is_counted_on_has_an_increase(
-    shown: dict[str, Prometheus], prometheus: PrometheusServer
-) -> None:
+def test_a_counter_that_is_counted_on_goes_on(shown: dict[str, Prometheus], prometheus: PrometheusServer) -> None:
     prometheus.eventually(lambda: prometheus.query(f'{COUNTED}{{job="own"}}'))
     shown["own"].push([metric("shop.counter_delta", value=8)])
     found = prometheus.eventually(lambda: prometheus.query(f'{COUNTED}{{job="own"}} > 12'))

@@ -97,12 +97,14 @@ def exported(
     """``own`` tags and behind them an application's: none takes the place of another, so that two series stay two.
 
     ``clean`` makes of a tag's name one that the database can take. One that is then in ``own`` or ``taken`` has
-    ``exported_`` before it, as Prometheus does it; of two that come to one name the second has ``_2`` behind it.
+    ``exported_`` before it, as Prometheus does it; of two that come to one name the second has ``_2`` behind it. One
+    without a value is ``true``, as Telegraf has it: where an empty one is none, the series with it and the one without
+    would be one.
     """
     found = dict(own)
     for tag, value in sorted(tags.items()):
-        name = clean(tag)
-        found[_free(f"exported_{name}" if name in own or name in taken else name, found)] = value
+        name = clean(tag) or "_"
+        found[_free(f"exported_{name}" if name in own or name in taken else name, found)] = value or "true"
     return found
 
 

@@ -17,7 +17,7 @@ FIELDS = frozenset({"value", "rate", "text", "context", *PARTS})
 """The fields; those of percentiles are ``p`` and the percentile: ``p95``, ``p99.9``."""
 
 Fields = Mapping[str, float | str]
-"""What is to be written, by field: numbers, and texts."""
+"""What is to be written, by field: floats, and texts."""
 
 
 def fields_of(metric: Metric) -> dict[str, float | str]:
@@ -51,4 +51,4 @@ def _written(fields: Fields, *, texts: bool) -> Iterator[str]:
             if texts:
                 yield f"{key(name)}={string(value)}"
         elif math.isfinite(value):
-            yield f"{key(name)}={value}i" if type(value) is int else f"{key(name)}={float(value)!r}"
+            yield f"{key(name)}={value!r}"

@@ -89,9 +89,13 @@ class Schema(ABC):
         return reported.point(kept[1], self.fields_of(metric), metric, texts=self.texts)
 
     def series_of(self, metric: Metric) -> bytes:
-        """The beginning of the point of what an application reported: measurement and tags."""
+        """The beginning of the point of what an application reported: measurement and tags.
+
+        The kind is one of them, for a counter and a gauge of one name are flushed at one time, and would be one point.
+        """
         who = metric.container
-        own = {"host": metric.host} | ({} if who is None else {"container": who.name, "id": who.short_id})
+        own = {"host": metric.host, "kind": metric.kind}
+        own |= {} if who is None else {"container": who.name, "id": who.short_id}
         return series(self._named(metric.name), self._tagged(own, metric, reported.FIELDS))
 
     def fields_of(self, metric: Metric) -> reported.Fields:

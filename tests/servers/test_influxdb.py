@@ -87,9 +87,18 @@ def test_what_applications_report_comes_back_kind_by_kind(influxd: Influxd, data
     ]  # fmt: skip
     nobody = {"time": sample().time_ns, "host": "node-1", "env": "prod"}
     web = {**nobody, "container": "web", "id": sample().container.short_id}
-    expected = [*({**web, **value} for value in values), {**nobody, "value": 2.5, "context": "why"}]
+    expected = [{**web, "kind": one.kind, **value} for one, value in zip(metrics(), values, strict=True)]
+    expected.append({**nobody, "kind": "gauge", "value": 2.5, "context": "why"})
     in_order = [sorted(map(repr, (sorted(row.items()) for row in each))) for each in (rows, expected)]
     assert in_order[0] == in_order[1]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_a_counter_and_a_gauge_of_one_name_and_time_are_two_points(
+    influxd: Influxd, database: str, schema: str
+) -> None:
+    opened(influxd, database, schema=schema).push([metric("x", value=1), metric("x", "gauge", value=2)])
+    assert sorted(row["value"] for row in influxd.rows(database)) == [1, 2]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)

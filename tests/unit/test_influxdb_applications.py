@@ -16,11 +16,11 @@ from statspout.testing import metric, metrics, sample
 
 TIME = 1_487_073_601_123_456_789
 ID = sample().container.short_id
-TAGS = f"container=web,env=prod,host=node-1,id={ID}"
+TAGS = f"container=web,env=prod,host=node-1,id={ID},kind="
 PARTS = "count=4.0,sum=100.0,min=10.0,max=40.0,mean=25.0,stdev=11.25,p50=20.0,p95=40.0,p99.9=40.0"
 
 TIMING = "mean=25.0,stddev=11.25,sum=100.0,upper=40.0,lower=10.0,50_percentile=20.0,95_percentile=40.0"
-TIMING += ",99.9_percentile=40.0,count=4i"
+TIMING += ",99.9_percentile=40.0,count=4.0"
 
 UNKNOWN = Summary(count=math.nan, sum=math.nan, min=math.nan, max=math.nan, mean=math.nan, stdev=math.nan)
 
@@ -43,16 +43,16 @@ def line(one: Metric, schema: str = "own", labels: tuple[str, ...] = (), *, text
     ],
 )
 def test_each_kind_has_its_fields_and_every_number_is_a_float(schema: str, kind: MetricKind, fields: str) -> None:
-    assert line(metric("orders.placed", kind), schema) == f"orders.placed,{TAGS} {fields} {TIME}"
+    assert line(metric("orders.placed", kind), schema) == f"orders.placed,{TAGS}{kind} {fields} {TIME}"
 
 
 @pytest.mark.parametrize(
     ("kind", "name", "fields"),
     [
-        ("counter_delta", "counter", "value=12i"),
+        ("counter_delta", "counter", "value=12.0"),
         ("counter_total", "counter_total", "value=120.0"),
         ("gauge", "gauge", "value=2.5"),
-        ("set", "set", "value=3i"),
+        ("set", "set", "value=3.0"),
         ("text", "event", 'text="version 7 is out"'),
         ("timer", "timing", TIMING),
         ("histogram", "histogram", TIMING),
@@ -63,17 +63,11 @@ def test_telegraf_has_the_tags_and_fields_of_its_statsd_input(kind: MetricKind, 
     assert line(metric("orders.placed", kind), "telegraf") == f"orders_placed,{tags} {fields} {TIME}"
 
 
-def test_telegraf_has_whole_counts_where_a_senders_sampling_left_fractions() -> None:
-    third = Summary(count=10 / 3, sum=1.0, min=1.0, max=1.0, mean=1.0, stdev=0.0)
-    assert line(metric("c", value=10 / 3), "telegraf").split(" ")[1] == "value=3i"
-    assert line(metric("t", "timer", value=third), "telegraf").split(" ")[1].endswith(",count=3i")
-
-
 def test_nobody_known_and_nothing_but_a_number_is_a_point_too() -> None:
     bare = Metric(time_ns=1, host="", key="k", name="", kind="gauge", value=1)
     assert [line(bare, schema) for schema in SCHEMAS] == [
-        "_ value=1.0 1",
-        "_ value=1.0 1",
+        "_,kind=gauge value=1.0 1",
+        "_,kind=gauge value=1.0 1",
         "_,metric_type=gauge value=1.0 1",
     ]
 
@@ -89,11 +83,12 @@ def tags_of(written: str) -> dict[str, str]:
 
 
 def test_no_tag_of_an_application_takes_the_place_of_another() -> None:
-    tags = dict.fromkeys(("host", "value", "p95", "time", "team", "count", "other"), "x")
+    tags = dict.fromkeys(("host", "value", "p95", "time", "team", "count", "other"), "x") | {"beta": "", "kind": "x"}
     who = sample(labels={"team": "red", "secret": "s"}).container
     assert tags_of(line(metric("m", tags=tags, container=who), labels=("team",))) == {
         "container": "web", "host": "node-1", "id": ID, "team": "red", "exported_host": "x", "exported_value": "x",
         "exported_time": "x", "exported_team": "x", "exported_count": "x", "other": "x", "p95": "x",
+        "kind": "counter_delta", "exported_kind": "x", "beta": "true",
     }  # fmt: skip
 
 

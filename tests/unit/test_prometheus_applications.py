@@ -157,7 +157,7 @@ def test_tags_are_labels_and_none_takes_the_place_of_ours() -> None:
     [(labels, _)] = series(showing(metric("g", "gauge", tags=tags)))["g"]
     assert labels == {
         **OURS, "exported_host": "e", "exported_host_2": "h", "exported_id": "i", "exported_quantile": "q",
-        "exported_le": "l", "exported__name__": "n", "a_b": "1", "a_b_2": "2", "text": 'say "hi"\\\n🐳',
+        "exported_le": "l", "exported__name__": "n", "a_b": "1", "a_b_2": "2", "no": "true", "text": 'say "hi"\\\n🐳',
     }  # fmt: skip
 
 

@@ -120,7 +120,7 @@ class MetricsContract(ABC):
                 driver.push([metric("note", "text", value=text)])
 
     def test_large_small_and_negative_numbers_are_taken(self) -> None:
-        """A gauge may be below zero. What the destination cannot hold may be rejected: a count below it or beyond 63 bits."""
+        """A gauge may be below zero. A count below it, or beyond 63 bits, may be rejected."""
         with opened(self.make()) as driver:
             if not _takes_metrics(driver):
                 return

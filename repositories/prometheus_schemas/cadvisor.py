@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from statspout import ContainerSample
-from statspout import Metric as Reported
+from statspout import Metric as ApplicationMetric
 from statspout.catalogue import ENTRIES
 from statspout.exposition import label_string, with_label
 from statspout.labels import LabelTags
@@ -45,7 +45,7 @@ def _strings(sample: ContainerSample, tags: LabelTags) -> LabelStrings:
     return LabelStrings(labels, labels)
 
 
-def _sender(metric: Reported) -> dict[str, str]:
+def _sender(metric: ApplicationMetric) -> dict[str, str]:
     who = metric.container
     known = {} if who is None else {"id": f"/docker/{who.id}", "name": who.name, "image": who.image}
     return {**known, "host": metric.host}

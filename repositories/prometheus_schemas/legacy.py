@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from statspout import ContainerSample
-from statspout import Metric as Reported
+from statspout import Metric as ApplicationMetric
 from statspout.exposition import label_string
 from statspout.labels import LabelTags
 from statspout.repositories.prometheus_schemas.schema import LabelStrings, Metric, Schema, Table, networked
@@ -16,7 +16,7 @@ def _strings(sample: ContainerSample, tags: LabelTags) -> LabelStrings:
     return LabelStrings(labels, labels)
 
 
-def _sender(metric: Reported) -> dict[str, str]:
+def _sender(metric: ApplicationMetric) -> dict[str, str]:
     return {} if metric.container is None else {"container": metric.container.name}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from statspout import ContainerSample
-from statspout import Metric as Reported
+from statspout import Metric as ApplicationMetric
 from statspout.catalogue import ENTRIES, Entry
 from statspout.exposition import label_string
 from statspout.labels import LabelTags
@@ -58,7 +58,7 @@ def _strings(sample: ContainerSample, tags: LabelTags) -> LabelStrings:
     )
 
 
-def _sender(metric: Reported) -> dict[str, str]:
+def _sender(metric: ApplicationMetric) -> dict[str, str]:
     who = metric.container
     return {"host": metric.host} | ({} if who is None else {"container": who.name, "id": who.short_id})
 

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from statspout import ContainerSample
-from statspout import Metric as Reported
+from statspout import Metric as ApplicationMetric
 from statspout.exposition import FORMATS, FamilyKind, Format, head, series
 from statspout.labels import LabelTags
 
@@ -112,7 +112,7 @@ class Schema:
 
     tables: tuple[Table, ...]
     strings: Callable[[ContainerSample, LabelTags], LabelStrings]
-    sender: Callable[[Reported], dict[str, str]]
+    sender: Callable[[ApplicationMetric], dict[str, str]]
     prefix: str = "label_"
     labels: tuple[str, ...] = ()
     choose: Callable[[Sequence[ContainerSample]], Sequence[ContainerSample]] = _all_of_them

@@ -122,7 +122,7 @@ class LatestMetrics:
         now = self._clock()
         series = self._series.get(metric.key)
         if series is not None and _about(series.metric) != _about(metric):
-            self._remove(metric.key)
+            self.remove(metric.key)
             series = None
         if series is None:
             self._make_room(now)
@@ -162,7 +162,7 @@ class LatestMetrics:
         """Forget the series that are over."""
         now = self._clock()
         for key in [key for key, series in self._series.items() if self._is_over(series, now)]:
-            self._remove(key)
+            self.remove(key)
 
     def entered(self, metric: Metric) -> None:
         """For subclasses: a series begins. Rejected keeps it out."""
@@ -170,10 +170,17 @@ class LatestMetrics:
     def left(self, metric: Metric) -> None:
         """For subclasses: a series that had begun is over."""
 
-    def _is_over(self, series: Reported, now: float) -> bool:
+    def is_gone(self, series: Reported) -> bool:
+        """Whether the container is gone that it was of."""
         container = series.metric.container
-        gone = container is not None and container.identity in self._gone
-        return now >= (series.fresh_until if gone else series.until)
+        return container is not None and container.identity in self._gone
+
+    def remove(self, key: str) -> None:
+        """Forget the series of this key. KeyError where there is none."""
+        self.left(self._series.pop(key).metric)
+
+    def _is_over(self, series: Reported, now: float) -> bool:
+        return now >= (series.fresh_until if self.is_gone(series) else series.until)
 
     def _make_room(self, now: float) -> None:
         if len(self._series) >= self._most and now - self._looked >= _EXPIRY_PAUSE:
@@ -181,6 +188,3 @@ class LatestMetrics:
             self.expire()
         if len(self._series) >= self._most:
             raise Rejected(f"there are {self._most} series of applications, the most that are kept: no new ones")
-
-    def _remove(self, key: str) -> None:
-        self.left(self._series.pop(key).metric)

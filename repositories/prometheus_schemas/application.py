@@ -106,13 +106,12 @@ class Applications(LatestMetrics):
         """Give it its place, or reject it."""
         place = place_of(metric)
         labels = label_string(exported(self._labels(metric), metric.tags, taken=TAKEN, clean=label_name))
+        self._make_way(metric, place, labels)
         family = self._families.get(place.name)
         if family is None or family.place != place:
             self._claim(metric, place)
             family = _Family(place, _TOLD[place.kind].format(metric.name))
             self._families[place.name] = family
-        elif labels in family.keys:
-            raise Rejected(f"{metric.name} comes to the series {place.name} with the same labels as another metric")
         family.keys[labels] = metric.key
         self._series_of[metric.key] = (place.name, labels)
 
@@ -133,6 +132,18 @@ class Applications(LatestMetrics):
             family = self._families[name]
             if lines := "".join(self._lines(family)):
                 yield declaration(name, family.place.kind, family.help, format) + lines
+
+    def _make_way(self, metric: Metric, place: Place, labels: str) -> None:
+        """Of two series with the same labels the first stays, but for one of a container, or a run of it, that is gone.
+
+        Its last counts are lost to Prometheus, if it has not scraped them; those of the new run would be.
+        """
+        family = self._families.get(place.name)
+        if family is None or family.place != place or (holder := family.keys.get(labels)) is None:
+            return
+        if not self.is_gone(self.of(holder)):
+            raise Rejected(f"{metric.name} comes to the series {place.name} with the same labels as another metric")
+        self.remove(holder)
 
     def _claim(self, metric: Metric, place: Place) -> None:
         words = place.words

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import Metric as Family
 from support.formats import PARSERS
 
-from statspout import Metric, Rejected, Summary
+from statspout import ContainerSample, Metric, Rejected, Summary
 from statspout.exposition import OPENMETRICS, TEXT
 from statspout.repositories.prometheus import Prometheus
 from statspout.repositories.prometheus_schemas.application import quantile_of
@@ -299,6 +299,20 @@ def test_a_container_that_is_renamed_takes_its_series_along() -> None:
     shown = showing(metric("c", value=2))
     shown.push([metric("c", value=3, key=metric("c").key, container=sample("new", id=WEB.id).container)])
     assert series(shown) == {"c_total": [({**OWN, "container": "new"}, 3.0)]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "new"),
+    [("own", sample(started_at=2)), ("legacy", sample(id="f" * 64)), ("legacy", sample(started_at=2))],
+)
+def test_another_run_takes_the_place_of_one_that_is_gone(schema: str, new: ContainerSample) -> None:
+    shown = showing(metric("c", value=2), schema=schema)
+    later = metric("c", value=3, container=new.container, key="another")
+    with pytest.raises(Rejected, match="with the same labels as another metric"):
+        shown.push([later])
+    shown.clear(WEB)
+    shown.push([later])
+    assert [value for _, value in series(shown)["c_total"]] == [3]
 
 
 def test_containers_and_applications_are_on_one_page() -> None:

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
-from statspout import ConfigError, Container, ContainerSample, Rejected, Repository, RepositoryError, Sample, option
+from statspout import (
+    ConfigError,
+    Container,
+    ContainerSample,
+    Metric,
+    Rejected,
+    Repository,
+    RepositoryError,
+    Sample,
+    option,
+)
 from statspout.labels import labels_option
 from statspout.logs import hide
 from statspout.repositories.influxdb_api import Api, Target, connect
@@ -30,6 +40,7 @@ class InfluxDB(Repository):
     """
 
     name = "influxdb"
+    accepts: ClassVar[tuple[type, ...]] = (ContainerSample, Metric)
     aliases = ("influx",)
     needs = ("influxdb_client", "urllib3")
 
@@ -109,14 +120,13 @@ class InfluxDB(Repository):
     def _encoded(self, batch: Sequence[Sample]) -> tuple[set[int], Batch]:
         """The positions of samples that cannot be written (a text for a number, say), and the lines of the others."""
         unwritable, texts = set(), []
-        lines = self._schema.lines
+        lines, application = self._schema.lines, self._schema.application
         for index, sample in enumerate(batch):
             text = b""
-            if isinstance(sample, ContainerSample):
-                try:
-                    text = lines(sample)
-                except (TypeError, ValueError, OverflowError):
-                    unwritable.add(index)
+            try:
+                text = lines(sample) if isinstance(sample, ContainerSample) else application(sample)
+            except (TypeError, ValueError, OverflowError):
+                unwritable.add(index)
             texts.append(text)
         return unwritable, Batch(texts)
 

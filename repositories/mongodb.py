@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from statspout import ConfigError, Container, Repository, Sample, option
+from statspout import ConfigError, Container, ContainerSample, Metric, Repository, Sample, option
 from statspout.logs import hide
 from statspout.quantities import seconds
 from statspout.repositories.mongodb_settings import (
@@ -33,6 +33,7 @@ class MongoDB(Repository):
     """
 
     name = "mongodb"
+    accepts: ClassVar[tuple[type, ...]] = (ContainerSample, Metric)
     aliases = ("mongo",)
     needs = ("pymongo",)
 
@@ -75,6 +76,7 @@ class MongoDB(Repository):
         self.close()
         self._place = Place(self.database, self.collection, self._user, self.timeout)
         self._schema = schema(self.schema)
+        self._indexed = False
         wanted = Wanted(self.timeseries, self._ttl, self._schema.time, self._schema.who)
         try:
             self._client = pymongo.MongoClient(self._uri, **self._options)
@@ -88,11 +90,15 @@ class MongoDB(Repository):
         import pymongo
         from pymongo.errors import BulkWriteError, PyMongoError
 
+        from statspout.repositories.mongodb_collection import index_metrics
         from statspout.repositories.mongodb_documents import encode_all
         from statspout.repositories.mongodb_errors import check_bulk, failure
 
         documents = encode_all(batch, self._schema)
         try:
+            if not self._indexed and any(isinstance(sample, Metric) for sample in batch):
+                index_metrics(self._collection, self._schema.time, self._tell_once)
+                self._indexed = True
             with pymongo.timeout(self.timeout):
                 self._collection.insert_many(documents, ordered=False)
         except BulkWriteError as error:

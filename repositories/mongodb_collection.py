@@ -48,6 +48,19 @@ def prepare(collection: _Collection, want: Wanted, tell: Tell) -> None:
         collection.create_index([(want.who, 1), (want.time, 1)])
 
 
+def index_metrics(collection: _Collection, time: str, tell: Tell) -> None:
+    """Make the index by which an application's metric is found, where only its documents are in it.
+
+    It is made when the first one comes. A time series has no such index: there it is the order of the time that helps.
+    """
+    series = (_look(collection, _ignore) or {}).get("options", {}).get("timeseries")
+    if series:
+        return
+    missing = f"the index on metric and {time} of {collection.full_name} was not made"
+    with _telling(missing, "createIndex", tell, slow=True):
+        collection.create_index([("metric", 1), (time, 1)], partialFilterExpression={"metric": {"$exists": True}})
+
+
 def _look(collection: _Collection, tell: Tell) -> dict[str, Any] | None:
     """What listCollections says about it; None where it is not there, or not to be seen."""
     with _telling(f"what kind of collection {collection.full_name} is was not seen", "listCollections", tell):

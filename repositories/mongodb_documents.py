@@ -5,6 +5,9 @@
     own     {_id, time, time_ns, host, container: {id, name, image, labels, started_at}, cpu_percent, ..., networks: {
              eth0: {rx_bytes, ...}}, network_shared_with, state, health}
     legacy  {_id, timestamp, name, cpupercent, memorypercent, memoryusage, txbytestotal, rxbytestotal, labels}
+    metric  {_id, time, time_ns, host, metric, kind, value, rate, unit, interval_s, tags, container, context}: what an
+            application reported, in either schema; a summary has count, sum, min, max, mean, stdev, percentiles: {"95":
+            ...} in place of the value, a text has text. legacy has its timestamp in place of time
 
 What is unknown is absent. Integers are 64 bits with a sign, and absent above; all other numbers are doubles. ``_id``
 follows from the container and the time, so that the same sample is the same document however often it comes.
@@ -29,7 +32,7 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 
-from statspout import Container, ContainerSample, Interface, Rejected, Sample
+from statspout import Container, ContainerSample, Interface, Metric, Rejected, Sample, Summary
 from statspout.catalogue import ENTRIES
 
 _MOST = 2**63 - 1
@@ -43,10 +46,11 @@ _MOST_KEPT = 10_000
 class Schema(NamedTuple):
     """How to make a document, and the fields that hold the time and, in order, whom it is about.
 
-    ``clear`` is told of a container that is gone.
+    ``metric`` makes that of what an application reported. ``clear`` is told of a container that is gone.
     """
 
     document: Callable[[ContainerSample], dict[str, Any]]
+    metric: Callable[[Metric], dict[str, Any]]
     time: str
     who: str
     clear: Callable[[Container], None] = lambda _: None
@@ -54,10 +58,10 @@ class Schema(NamedTuple):
 
 def schema(name: str) -> Schema:
     """``own`` or ``legacy``."""
-    if name == "legacy":
-        return Schema(_legacy, "timestamp", "name")
     own = _Own()
-    return Schema(own.document, "time", "container.id", own.clear)
+    if name == "legacy":
+        return Schema(_legacy, functools.partial(own.metric, time="timestamp"), "timestamp", "name", own.clear)
+    return Schema(own.document, own.metric, "time", "container.id", own.clear)
 
 
 _UNENCODABLE = (BSONError, ArithmeticError, AttributeError, TypeError, ValueError)
@@ -69,9 +73,9 @@ def encode_all(batch: Sequence[Sample], schema: Schema) -> list[RawBSONDocument]
     documents: list[RawBSONDocument] = []
     bad: dict[int, str] = {}
     for index, sample in enumerate(batch):
-        assert isinstance(sample, ContainerSample), "nothing else is accepted"
         try:
-            data = bson.encode(schema.document(sample))
+            made = schema.document(sample) if isinstance(sample, ContainerSample) else schema.metric(sample)
+            data = bson.encode(made)
         except _UNENCODABLE as error:
             bad[index] = f"no document can be made of it: {type(error).__name__}: {error}"
             continue
@@ -80,8 +84,8 @@ def encode_all(batch: Sequence[Sample], schema: Schema) -> list[RawBSONDocument]
         documents.append(RawBSONDocument(data))
     if bad:
         first = batch[min(bad)]
-        assert isinstance(first, ContainerSample), "see above"
-        raise Rejected(f"{first.container.name}: {bad[min(bad)]}", bad)
+        name = first.container.name if isinstance(first, ContainerSample) else first.name
+        raise Rejected(f"{name}: {bad[min(bad)]}", bad)
     return documents
 
 
@@ -90,8 +94,21 @@ def identity(sample: ContainerSample) -> ObjectId:
 
     That two samples of one second agree in them is not to be expected in any number of them that a database can hold.
     """
-    key = f"{sample.container.id}/{sample.time_ns}".encode("utf-8", "surrogatepass")
-    second = sample.time_ns // 1_000_000_000 & 0xFFFFFFFF
+    return _object_id(f"{sample.container.id}/{sample.time_ns}", sample.time_ns)
+
+
+def identity_of_metric(metric: Metric) -> ObjectId:
+    """The same of the series' key, its kind and the nanosecond; of a text also what it says.
+
+    An application's events may have times of whole seconds: two of one name in a second are two.
+    """
+    text = metric.value if isinstance(metric.value, str) else ""
+    return _object_id(f"{metric.key}/{metric.kind}/{metric.time_ns}/{text}", metric.time_ns)
+
+
+def _object_id(text: str, time_ns: int) -> ObjectId:
+    key = text.encode("utf-8", "surrogatepass")
+    second = time_ns // 1_000_000_000 & 0xFFFFFFFF
     return ObjectId(second.to_bytes(4, "big") + blake2b(key, digest_size=8).digest())
 
 
@@ -137,6 +154,8 @@ _HINTS = typing.get_type_hints(ContainerSample)
 _INTEGERS = [entry.field for entry in ENTRIES if int in typing.get_args(_HINTS.get(entry.field))]
 _FLOATS = [entry.field for entry in ENTRIES if entry.field not in _INTEGERS]  # also all that is derived
 _INTERFACE = Interface.__struct_fields__
+PARTS = ("count", "sum", "min", "max", "mean", "stdev")
+_parts: Callable[[Any], tuple[Any, ...]] = attrgetter(*PARTS)
 _integers: Callable[[Any], tuple[Any, ...]] = attrgetter(*_INTEGERS)
 _floats: Callable[[Any], tuple[Any, ...]] = attrgetter(*_FLOATS)
 _counters: Callable[[Any], tuple[Any, ...]] = attrgetter(*_INTERFACE)
@@ -168,6 +187,26 @@ class _Own:
             document["health"] = safe_text(sample.health)
         return document
 
+    def metric(self, metric: Metric, time: str = "time") -> dict[str, Any]:
+        document = {
+            "_id": identity_of_metric(metric),
+            time: _date(metric.time_ns),
+            "time_ns": Int64(metric.time_ns),
+            "host": safe_text(metric.host),
+            "metric": safe_text(metric.name),
+            "kind": metric.kind,
+            **_measured(metric),
+            **_doubles(("rate", "interval_s"), (metric.rate, metric.interval_s)),
+            "tags": {safe_key(name): safe_text(value) for name, value in metric.tags.items()},
+        }
+        if metric.unit:
+            document["unit"] = safe_text(metric.unit)
+        if metric.container is not None:
+            document["container"] = self._container(metric.container)
+        if metric.context is not None:
+            document["context"] = safe_text(metric.context)
+        return document
+
     def clear(self, container: Container) -> None:
         self._kept.pop(container.id, None)
 
@@ -180,6 +219,17 @@ class _Own:
         made = RawBSONDocument(bson.encode(_container(container)))
         self._kept[container.id] = container, made
         return made
+
+
+def _measured(metric: Metric) -> dict[str, Any]:
+    """The value: all numbers are doubles, for a count may have a fraction."""
+    value = metric.value
+    if isinstance(value, str):
+        return {"text": safe_text(value)}
+    if not isinstance(value, Summary):
+        return _doubles(("value",), (value,))
+    percentiles = _doubles(map(safe_key, value.percentiles), value.percentiles.values())
+    return {**_doubles(PARTS, _parts(value)), "percentiles": percentiles}
 
 
 def _container(container: Container) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import select
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from statspout import Closed, Container, ContainerSample, Repository, Sample, option
-from statspout.shapes import percent, printable, rest_object, to_json
+from statspout import Closed, Container, ContainerSample, Metric, Repository, Sample, Summary, option
+from statspout.shapes import percent, printable, sample_object, to_json
 
 if TYPE_CHECKING:
     from statspout.terminal.rows import Table
@@ -33,11 +33,12 @@ _AT_ONCE = 0.1
 class Stdout(Repository):
     """Write a line for each sample, for people or, as JSON, for programs; or a table of all containers.
 
-    The table is live on a terminal, and elsewhere written once an interval. ``stream`` replaces standard output:
-    anything that writes bytes.
+    The table is live on a terminal, and elsewhere written once an interval; it has containers only. ``stream`` replaces
+    standard output: anything that writes bytes.
     """
 
     name = "stdout"
+    accepts: ClassVar[tuple[type, ...]] = (ContainerSample, Metric)
     flush_interval = 0.2
     push_timeout = math.inf  # a reader may take its time
     spooled = False  # and who reads the next run's output has not missed this one's
@@ -55,6 +56,9 @@ class Stdout(Repository):
 
     def __post_init__(self) -> None:
         self._view: _View | None = None
+        if self.format == "table":
+            # What applications report has no row in it: the books have it as filtered.
+            self.accepts = (ContainerSample,)  # type: ignore[misc]  # an instance may take less
 
     def open(self) -> None:
         """Begin the table, or go on with it after a failure."""
@@ -68,7 +72,7 @@ class Stdout(Repository):
             self._put(batch)
             return
         line = _text_line if self.format == "text" else _json_line
-        self._write(b"".join([line(sample) for sample in batch if isinstance(sample, ContainerSample)]))
+        self._write(b"".join([line(sample) for sample in batch]))
 
     def clear(self, container: Container) -> None:
         """Take a container that is gone out of the table."""
@@ -254,15 +258,50 @@ def _rest_of_line(data: bytes, done: int) -> bytes:
     return data[done : data.index(b"\n", done) + 1]
 
 
-def _json_line(sample: ContainerSample) -> bytes:
-    return to_json(rest_object(sample)) + b"\n"
+def _json_line(sample: Sample) -> bytes:
+    return to_json(sample_object(sample)) + b"\n"
 
 
-def _text_line(sample: ContainerSample) -> bytes:
+def _text_line(sample: Sample) -> bytes:
+    return _container_line(sample) if isinstance(sample, ContainerSample) else _metric_line(sample)
+
+
+def _container_line(sample: ContainerSample) -> bytes:
     cpu, memory = percent(sample.cpu_percent), percent(sample.mem_percent)
     usage, tx, rx = (_count(value) for value in (sample.mem_usage, sample.tx_bytes, sample.rx_bytes))
     name, when = printable(sample.container.name), _clock(sample.time_ns)
     return f"[{name}] {{{when}}} CPU: {cpu}, MEM: {memory} [{usage} B] Tx/Rx: {tx}/{rx}\n".encode()
+
+
+def _metric_line(metric: Metric) -> bytes:
+    """``[web] {14 Feb 17 12:00:01 UTC} orders.placed: 12 (2.4/s) env=prod``; the sender is ``--`` when unknown."""
+    sender = "--" if metric.container is None else printable(metric.container.name)
+    parts = [_measured(metric), *(f"{tag}={value}" if value else tag for tag, value in metric.tags.items())]
+    if metric.context is not None:
+        parts.append(f"({metric.context})")
+    text = " ".join(printable(part) for part in parts)
+    line = f"[{sender}] {{{_clock(metric.time_ns)}}} {printable(metric.name)}: {text}\n"
+    return line.encode("utf-8", "backslashreplace")
+
+
+def _measured(metric: Metric) -> str:
+    value, unit = metric.value, f" {metric.unit}" if metric.unit else ""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Summary):
+        rate = "" if metric.rate is None else f" ({_number(metric.rate)}/s)"
+        return f"{_number(value)}{unit}{rate}"
+    parts = {part: getattr(value, part) for part in ("mean", "min", "max")}
+    parts |= {f"p{name}": one for name, one in value.percentiles.items()}
+    written = ", ".join(f"{part} {_number(one)}{unit}" for part, one in parts.items())
+    return f"{_number(value.count)} values, {written}"
+
+
+def _number(value: float) -> str:
+    """For people: integers in full, else six digits; ``--`` for what is no number."""
+    if isinstance(value, int) or not math.isfinite(value):
+        return str(value) if isinstance(value, int) else "--"
+    return f"{value:.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"
 
 
 def _count(value: int | None) -> str:

@@ -7,12 +7,12 @@ import re
 import time
 from collections.abc import Sequence
 from http.client import HTTPException
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import statspout
-from statspout import ContainerSample, Repository, RepositoryError, Sample, option
+from statspout import ContainerSample, Metric, Repository, RepositoryError, Sample, option
 from statspout.repositories.webhook_settings import authorization, check_authority, headers_of, target_of
-from statspout.shapes import rest_object, to_json
+from statspout.shapes import sample_object, to_json
 from statspout.statuses import error_of, shortened
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Webhook(Repository):
     """
 
     name = "webhook"
+    accepts: ClassVar[tuple[type, ...]] = (ContainerSample, Metric)
     needs = ("requests",)
     batch_size = 500
 
@@ -67,7 +68,7 @@ class Webhook(Repository):
 
     def push(self, batch: Sequence[Sample]) -> None:
         """Send ``batch`` in one request. What becomes of it is in the status of the answer alone."""
-        body = to_json([rest_object(sample) for sample in batch if isinstance(sample, ContainerSample)])
+        body = to_json([sample_object(sample) for sample in batch])
         answer = self._answer(gzip.compress(body, 1, mtime=0) if self.gzip else body)
         text = _text_of(answer)
         self._usable_until = time.monotonic() + _idle_time(answer) - _EARLIER

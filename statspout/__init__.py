@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         TooLarge,
     )
     from statspout.handling import Choice, Handling
-    from statspout.latest import Latest
+    from statspout.latest import Latest, LatestMetrics
     from statspout.options import option
     from statspout.repository import LiveRepository, Repository
     from statspout.sample import Container, ContainerSample, Interface, Metric, Point, Sample, Summary
@@ -40,7 +40,7 @@ _HOMES = {
     "errors": "BadAnswer Closed ConfigError EngineDown Refused Rejected RepositoryError RetryAfter SourceError "
     "StatspoutError Timeout TooLarge",
     "handling": "Choice Handling",
-    "latest": "Latest",
+    "latest": "Latest LatestMetrics",
     "options": "option",
     "repository": "LiveRepository Repository",
     "sample": "Container ContainerSample Interface Metric Point Sample Summary",
@@ -59,6 +59,7 @@ __all__ = [
     "Handling",
     "Interface",
     "Latest",
+    "LatestMetrics",
     "LiveRepository",
     "Metric",
     "Point",

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 from statspout.catalogue import Kind
 
-FamilyKind = Kind | Literal["info", "histogram"]
+FamilyKind = Kind | Literal["info", "histogram", "summary"]
 """What a family is; ``info`` is a constant 1 whose labels tell something, a gauge in the text format."""
 
 
@@ -108,6 +108,12 @@ def head(name: str, kind: FamilyKind, help: str, format: Format = TEXT) -> str: 
     suffix = _SUFFIXES.get(kind, "")
     if not name.endswith(suffix) or (kind == "gauge" and name.endswith("_total")):
         raise ValueError(f"{name} is a {kind}: counters, and nothing else, end in _total, and infos in _info")
+    return declaration(name, kind, help, format)
+
+
+def declaration(name: str, kind: FamilyKind, help: str, format: Format = TEXT) -> str:  # noqa: A002 - the formats' words
+    """As :func:`head`, for a name that is not ours to choose: a gauge of an application may end in ``_total``."""
+    suffix = _SUFFIXES.get(kind, "")
     text = help.translate(_IN_HELP[format])
     if format is TEXT:
         return f"# HELP {name} {text}\n# TYPE {name} {'gauge' if kind == 'info' else kind}\n"

@@ -89,8 +89,10 @@ class Selection:
         container = sample.container
         if container is None:
             return False
-        state = sample.state if isinstance(sample, ContainerSample) else None
         kept = self._kept.get(container.id)
+        # What an application reports follows the state that its container was last in.
+        last = None if kept is None else kept[1]
+        state = sample.state if isinstance(sample, ContainerSample) else last
         if kept is not None and kept[0] is container and kept[1] == state:
             return kept[2]
         taken = self._patterns.reason(container, state) is None

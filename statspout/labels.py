@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -85,6 +85,33 @@ class LabelTags:
                 name = label if self._verbatim else _sanitised(label, self._prefix)
                 tags[_free(self._prefix + name, taken, tags)] = value
         return tags
+
+
+def exported(
+    own: Mapping[str, str],
+    tags: Mapping[str, str],
+    *,
+    taken: Collection[str] = (),
+    clean: Callable[[str], str] = str,
+) -> dict[str, str]:
+    """``own`` tags and behind them an application's: none takes the place of another, so that two series stay two.
+
+    ``clean`` makes of a tag's name one that the database can take. One that is then in ``own`` or ``taken`` has
+    ``exported_`` before it, as Prometheus does it; of two that come to one name the second has ``_2`` behind it. One
+    without a value is ``true``, as Telegraf has it: where an empty one is none, the series with it and the one without
+    would be one.
+    """
+    found = dict(own)
+    for tag, value in sorted(tags.items()):
+        name = clean(tag) or "_"
+        found[_free(f"exported_{name}" if name in own or name in taken else name, found)] = value or "true"
+    return found
+
+
+def label_name(tag: str) -> str:
+    """The name of a tag as Prometheus can take it; what begins with two ``_`` is Prometheus' own."""
+    name = _sanitised(tag, "")
+    return f"exported{name}" if name.startswith("__") else name
 
 
 def _checked(pattern: str, setting: str) -> str:

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from statspout.handling import Choice, Handling
-from statspout.latest import Latest
+from statspout.latest import Latest, LatestMetrics
 from statspout.options import Options, described, option
-from statspout.sample import Container, ContainerSample, Sample
+from statspout.sample import Container, ContainerSample, Metric, Sample
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -34,7 +34,7 @@ class Repository(Options, ABC):
     """Other spellings of the name, good in ``--repository``, flags and environment."""
 
     accepts: ClassVar[tuple[type, ...]] = (ContainerSample,)
-    """The records it takes; add :class:`statspout.Metric` for what applications report."""
+    """The records it takes; add :class:`statspout.Metric` for what applications report. An instance may take less."""
 
     needs: ClassVar[tuple[str, ...]] = ()
     """Modules that its methods import; the program does not start without them."""
@@ -93,7 +93,7 @@ class Repository(Options, ABC):
 
 
 class LiveRepository(Repository):
-    """A repository that serves the latest value of each container over HTTP. Subclass it and write :meth:`routes`.
+    """A repository that serves the latest values over HTTP. Subclass it and write :meth:`routes`.
 
     The router calls :meth:`push` and :meth:`clear`, plain functions, on the loop as samples come; there is no queue,
     batch or retry. The web server mounts :meth:`routes` at :attr:`address`; equal addresses share one port. Values
@@ -109,24 +109,33 @@ class LiveRepository(Repository):
     def __post_init__(self) -> None:
         self.latest = Latest(self.interval)
         """The current samples; what :meth:`routes` serve."""
+        self.reported = self.new_reported()
+        """The current metrics of applications, where the repository accepts them."""
+
+    def new_reported(self) -> LatestMetrics:
+        """What keeps the metrics of applications; made anew at each :meth:`open`."""
+        return LatestMetrics(self.interval)
 
     def open(self) -> None:
         """Begin with nothing."""
-        self.latest = Latest(self.interval)
+        self.latest, self.reported = Latest(self.interval), self.new_reported()
 
     def push(self, batch: Sequence[Sample]) -> None:
-        """Keep the latest sample of each container."""
+        """Keep the latest sample of each container, and metric of each series. Rejected for one that finds no room."""
         for sample in batch:
-            if isinstance(sample, ContainerSample):
+            if isinstance(sample, Metric):
+                self.reported.put(sample)
+            else:
                 self.latest.put(sample)
 
     def clear(self, container: Container) -> None:
-        """Serve ``container`` no more."""
+        """Serve ``container`` no more; what it reported of itself, as long as that is current."""
         self.latest.drop(container)
+        self.reported.drop(container)
 
     def close(self) -> None:
         """Serve nothing more."""
-        self.latest = Latest(self.interval)
+        self.latest, self.reported = Latest(self.interval), self.new_reported()
 
     @abstractmethod
     def routes(self) -> Sequence[BaseRoute]:

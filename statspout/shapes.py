@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from statspout.catalogue import DERIVED
-from statspout.sample import ContainerSample
+from statspout.sample import ContainerSample, Metric, Sample, Summary
 
 _FIRST = ("cpu_percent", "mem_usage", "mem_percent", "tx_bytes", "rx_bytes")
 _REST = tuple(
@@ -43,6 +43,44 @@ def rest_object(sample: ContainerSample) -> dict[str, Any]:
         **dict(zip(_REST, map(_finite, _rest_values(sample)), strict=True)),
         "networks": _networks(sample),
     }
+
+
+def metric_object(metric: Metric) -> dict[str, Any]:
+    """The object of what an application reported; ``metric``, its name, is a key that no container's object has.
+
+    It has ``value`` and, for a counter, ``rate``; or a summary's ``count``, ``sum``, ``min``, ``max``, ``mean``,
+    ``stdev`` and ``percentiles``, all in its ``unit``. ``container``, ``id``, ``image`` and ``Labels`` are the
+    sender's. None where unknown, never NaN or infinite; ``@timestamp`` is RFC 3339.
+    """
+    container = metric.container
+    return {
+        "@timestamp": rfc3339(metric.time_ns),
+        "metric": metric.name,
+        "kind": metric.kind,
+        **_measured(metric),
+        "unit": metric.unit or None,
+        "interval_s": _finite(metric.interval_s),
+        "tags": dict(metric.tags),
+        "context": metric.context,
+        "container": None if container is None else container.name,
+        "Labels": None if container is None else dict(container.labels),
+        "id": None if container is None else container.id,
+        "image": None if container is None else container.image,
+        "host": metric.host,
+    }
+
+
+def sample_object(sample: Sample) -> dict[str, Any]:
+    """The object of a sample of either kind."""
+    return rest_object(sample) if isinstance(sample, ContainerSample) else metric_object(sample)
+
+
+def _measured(metric: Metric) -> dict[str, Any]:
+    value = metric.value
+    if not isinstance(value, Summary):
+        return {"value": _finite(value), "rate": _finite(metric.rate)}
+    parts = {part: _finite(getattr(value, part)) for part in ("count", "sum", "min", "max", "mean", "stdev")}
+    return {**parts, "percentiles": {name: _finite(one) for name, one in value.percentiles.items()}}
 
 
 def rfc3339(time_ns: int) -> str:

@@ -22,6 +22,7 @@ UNKNOWN = "seen"
 class Legacy(Schema):
     """Each number in a measurement of its own, the field ``value``, the tag ``container``."""
 
+    measurements = frozenset({*FLOATS, *INTEGERS, UNKNOWN})
     names = frozenset({"container", "value"})
 
     def __init__(self, labels: Iterable[str] = (), *, texts: bool = True) -> None:

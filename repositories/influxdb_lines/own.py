@@ -43,6 +43,7 @@ class Own(Schema):
     Who shares another's network has none of its counters, so that sums count them once.
     """
 
+    measurements = frozenset({POINT, NETWORK})
     names = frozenset({*TAGS, *TEXTS, *(entry.field for entry in ENTRIES), "interface", "seen"})
 
     def __init__(self, labels: Iterable[str] = (), *, texts: bool = True) -> None:

@@ -7,11 +7,12 @@ and of block I/O, and its unsigned numbers written as integers.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from statspout import Container, ContainerSample
+from statspout import Container, ContainerSample, Metric
+from statspout.repositories.influxdb_lines import telegraf_statsd as statsd
 from statspout.repositories.influxdb_lines.numbers import Fields, Values, attributes, followed
 from statspout.repositories.influxdb_lines.schema import SEEN, Kept, Schema
 from statspout.repositories.influxdb_lines.text import series, string
@@ -134,6 +135,7 @@ class _Made(NamedTuple):
 class Telegraf(Schema):
     """A point in each of Telegraf's measurements of which a number is known, and always one in that of the status."""
 
+    measurements = frozenset({*(table.measurement for table in TABLES), HEALTH})
     names = frozenset(
         {
             *TAGS, "server_version", "source", "cpu", "network", "device", "container_id", "health_status", "seen",
@@ -161,6 +163,15 @@ class Telegraf(Schema):
             health = f"health_status={string(sample.health)}".encode()
             found.append(b"%b %b %d" % (made.series[HEALTH], health, sample.time_ns))
         return b"\n".join(found)
+
+    def series_of(self, metric: Metric) -> bytes:
+        """Measurement and tags as those of Telegraf's inputs.statsd."""
+        name = self._named(metric.name.replace(".", "_"))
+        return series(name, self._tagged(statsd.tags_of(metric), metric, statsd.FIELDS))
+
+    def fields_of(self, metric: Metric) -> Mapping[str, float | str]:
+        """Its fields, likewise."""
+        return statsd.fields_of(metric)
 
     def clear(self, container: Container) -> None:
         """Forget a container that is gone."""

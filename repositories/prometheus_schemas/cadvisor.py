@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from statspout import ContainerSample
+from statspout import Metric as ApplicationMetric
 from statspout.catalogue import ENTRIES
 from statspout.exposition import label_string, with_label
 from statspout.labels import LabelTags
@@ -42,6 +43,12 @@ def _strings(sample: ContainerSample, tags: LabelTags) -> LabelStrings:
     own = {"id": f"/docker/{container.id}", "name": container.name, "image": container.image, "host": sample.host}
     labels = label_string({**own, **tags.of(container)})
     return LabelStrings(labels, labels)
+
+
+def _sender(metric: ApplicationMetric) -> dict[str, str]:
+    who = metric.container
+    known = {} if who is None else {"id": f"/docker/{who.id}", "name": who.name, "image": who.image}
+    return {**known, "host": metric.host}
 
 
 def _whole_cpu(page: Page) -> Rows:
@@ -152,6 +159,7 @@ CADVISOR = Schema(
         Table([Metric("machine_cpu_cores", "gauge", "CPUs of the host.", "online_cpus")], _hosts, extra="only `host`"),
     ),
     strings=_strings,
+    sender=_sender,
     prefix="container_label_",
     labels=DASHBOARD_LABELS,
 )

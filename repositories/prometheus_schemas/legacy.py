@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from statspout import ContainerSample
+from statspout import Metric as ApplicationMetric
 from statspout.exposition import label_string
 from statspout.labels import LabelTags
 from statspout.repositories.prometheus_schemas.schema import LabelStrings, Metric, Schema, Table, networked
@@ -13,6 +14,10 @@ from statspout.repositories.prometheus_schemas.schema import LabelStrings, Metri
 def _strings(sample: ContainerSample, tags: LabelTags) -> LabelStrings:
     labels = label_string({"container": sample.container.name, **tags.of(sample.container)})
     return LabelStrings(labels, labels)
+
+
+def _sender(metric: ApplicationMetric) -> dict[str, str]:
+    return {} if metric.container is None else {"container": metric.container.name}
 
 
 def _newest_of_each_name(samples: Sequence[ContainerSample]) -> Sequence[ContainerSample]:
@@ -39,5 +44,6 @@ LEGACY = Schema(
         ),
     ),
     strings=_strings,
+    sender=_sender,
     choose=_newest_of_each_name,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from statspout import ContainerSample
+from statspout import Metric as ApplicationMetric
 from statspout.catalogue import ENTRIES, Entry
 from statspout.exposition import label_string
 from statspout.labels import LabelTags
@@ -57,6 +58,11 @@ def _strings(sample: ContainerSample, tags: LabelTags) -> LabelStrings:
     )
 
 
+def _sender(metric: ApplicationMetric) -> dict[str, str]:
+    who = metric.container
+    return {"host": metric.host} | ({} if who is None else {"container": who.name, "id": who.short_id})
+
+
 _ABOUT = (
     Metric(
         _PREFIX + "start_time_seconds",
@@ -81,4 +87,5 @@ OWN = Schema(
         Table((_metric(entry) for entry in ENTRIES if entry.networked), networked),
     ),
     strings=_strings,
+    sender=_sender,
 )

@@ -9,11 +9,14 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from statspout import ContainerSample
+from statspout import Metric as ApplicationMetric
 from statspout.exposition import FORMATS, FamilyKind, Format, head, series
 from statspout.labels import LabelTags
 
 NANOSECONDS = 10**9
 """An integer, by which Python divides nanoseconds without a rounding in between."""
+
+_SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
 class Metric(NamedTuple):
@@ -103,11 +106,20 @@ def _all_of_them(samples: Sequence[ContainerSample]) -> Sequence[ContainerSample
 class Schema:
     """``prefix`` comes before the names of containers' labels, of which ``labels`` are allowed in any case.
 
-    ``strings`` makes the label strings of a sample's container; ``choose`` says which samples are shown.
+    ``strings`` makes the label strings of a sample's container; ``choose`` says which samples are shown. ``sender``
+    gives the labels that tell whose an application's series is, in the names that containers have.
     """
 
     tables: tuple[Table, ...]
     strings: Callable[[ContainerSample, LabelTags], LabelStrings]
+    sender: Callable[[ApplicationMetric], dict[str, str]]
     prefix: str = "label_"
     labels: tuple[str, ...] = ()
     choose: Callable[[Sequence[ContainerSample]], Sequence[ContainerSample]] = _all_of_them
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The names of its families, those that OpenMetrics gives them among them."""
+        metrics = [metric for table in self.tables for metric in table.metrics]
+        bases = (metric.name.removesuffix(_SUFFIXES.get(metric.kind, "")) for metric in metrics)
+        return frozenset({*bases, *(metric.name for metric in metrics)})

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from statspout.delivery.books import Books
-from statspout.errors import ConfigError, told
+from statspout.errors import ConfigError, Rejected, told
 from statspout.handling import Choice, Selection
 from statspout.logs import Limited
 from statspout.repository import LiveRepository, name_of, prefix_of
@@ -14,9 +14,15 @@ from statspout.sample import Container, Sample
 
 log = logging.getLogger("statspout.delivery")
 
+_REASONS_TOLD = 100
+"""Reasons of a repository to reject a sample that are told. There are as many as it finds words."""
+
 
 class Live:
-    """Hands each sample to a live repository as it comes. One that fails loses that sample, counted, no more."""
+    """Hands each sample to a live repository as it comes. One that fails loses that sample, counted, no more.
+
+    What it rejects is counted likewise, and each reason is told once: the same samples come again and again.
+    """
 
     def __init__(self, repository: LiveRepository) -> None:
         self.repository = repository
@@ -24,6 +30,7 @@ class Live:
         self.books = Books()
         self._selection = Selection(repository.handling or Choice(), prefix_of(repository))
         self._limited = Limited(log)
+        self._reasons: set[str] = set()
 
     def put(self, samples: Sequence[Sample]) -> None:
         """Show them, one by one: one that the repository cannot take costs no other."""
@@ -40,6 +47,8 @@ class Live:
             return
         try:
             self.repository.push(self._selection.narrow([sample]))
+        except Rejected as error:
+            self._rejected(error)
         except BaseException as error:  # noqa: BLE001 - foreign code: even a CancelledError is its own, not the poller's
             self.books.drop("error")
             self._failed("push", error)
@@ -67,6 +76,16 @@ class Live:
             self.repository.close()
         except BaseException as error:  # noqa: BLE001 - foreign code: the others are still to be closed
             self._failed("close", error)
+
+    def _rejected(self, error: Rejected) -> None:
+        self.books.failures += 1
+        self.books.drop("rejected")
+        if error.reason in self._reasons or len(self._reasons) >= _REASONS_TOLD:
+            return
+        self._reasons.add(error.reason)
+        log.warning("%s: left out, and counted: %s", self.name, error.reason)
+        if len(self._reasons) == _REASONS_TOLD:
+            log.warning("%s: further reasons are counted, not logged", self.name)
 
     def _failed(self, what: str, error: BaseException) -> None:
         self.books.failures += 1

@@ -7,11 +7,14 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
-from statspout.sample import Container, Metric, Sample
+from statspout.sample import Container, Metric, Sample, Summary
 
 _SAMPLE = 1080
 _INTERFACE = 230
-_METRIC = 600
+_METRIC = 440
+_TAG = 120
+_SUMMARY = 280
+_PERCENTILE = 50
 _CONTAINER = 600
 _LABEL = 200
 """Bytes of memory, measured. A container is shared by all its samples, and counted with the word that it is gone."""
@@ -20,8 +23,17 @@ _LABEL = 200
 def weight(sample: Sample) -> int:
     """About how many bytes of memory a sample takes."""
     if isinstance(sample, Metric):
-        return _METRIC + len(sample.key) + len(sample.name) + 120 * len(sample.tags)
+        return _METRIC + len(sample.key) + len(sample.name) + _TAG * len(sample.tags) + _weight_of_value(sample)
     return _SAMPLE if sample.networks is None else _SAMPLE + _INTERFACE * len(sample.networks)
+
+
+def _weight_of_value(metric: Metric) -> int:
+    """What a plain number has not: a summary, or a text, which may be long."""
+    value = metric.value
+    size = len(metric.context or "")
+    if isinstance(value, Summary):
+        return size + _SUMMARY + _PERCENTILE * len(value.percentiles)
+    return size + len(value) if isinstance(value, str) else size
 
 
 def weight_of(container: Container) -> int:

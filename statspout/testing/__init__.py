@@ -1,7 +1,7 @@
 """What tests of statspout and of its plugins are made of.
 
-``sample`` and ``samples`` make records, ``RepositoryContract`` is a repository's whole test suite, ``FakeEngine`` and
-``demo_engine`` stand in for Docker; the last three are loaded when first used.
+``sample``, ``samples``, ``metric`` and ``metrics`` make records, ``RepositoryContract`` is a repository's whole test
+suite, ``FakeEngine`` and ``demo_engine`` stand in for Docker; the last three are loaded when first used.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from statspout.testing.samples import sample, samples
+from statspout.testing.samples import metric, metrics, sample, samples
 
 if TYPE_CHECKING:
     from statspout.testing.contract import RepositoryContract
     from statspout.testing.engine import FakeEngine, demo_engine
 
-__all__ = ["FakeEngine", "RepositoryContract", "demo_engine", "sample", "samples"]
+__all__ = ["FakeEngine", "RepositoryContract", "demo_engine", "metric", "metrics", "sample", "samples"]
 
 _HOME_OF = {"FakeEngine": "engine", "RepositoryContract": "contract", "demo_engine": "engine"}
 

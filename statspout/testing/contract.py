@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import inspect
 import threading
 import time
 import weakref
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, get_args
 
 from statspout.catalogue import ENTRIES
 from statspout.errors import Closed, Rejected
@@ -22,11 +15,10 @@ from statspout.handling import Choice, Selection
 from statspout.options import settings_of
 from statspout.registry import check_class
 from statspout.repository import LiveRepository, Repository, renewed
-from statspout.sample import Container, ContainerSample, Metric, MetricKind, Sample, Summary
+from statspout.sample import Container, ContainerSample, Sample
+from statspout.testing.contract_driver import AWKWARD, Driver, driven, opened
+from statspout.testing.contract_metrics import MetricsContract
 from statspout.testing.samples import sample, samples
-
-AWKWARD = ("é-Ж-漢字-🐳", "say \"hi\" 'there'", "two\nlines\r\n", "tab\tnul\0bell\a", "back\\slash", "a=b,c{d}", " ")
-"""Texts that a container's name, image or labels may hold."""
 
 _PATIENCE = 5.0
 """Seconds for threads to end after a close."""
@@ -34,7 +26,7 @@ _PATIENCE = 5.0
 _SECRET = "a-secret-that-nobody-may-read"  # noqa: S105 - what must not show up
 
 
-class RepositoryContract(ABC):
+class RepositoryContract(MetricsContract):
     """Subclass it in a test file and write :meth:`make`; pytest does the rest.
 
     ::
@@ -47,17 +39,6 @@ class RepositoryContract(ABC):
     will. Where :meth:`stored`, :meth:`unreachable` and :meth:`restart` are written too, the tests look at what arrived,
     and at what happens without a destination.
     """
-
-    stores_once: ClassVar[bool] = False
-    """Whether a batch that comes again is stored once; only looked at with :meth:`stored`."""
-
-    @abstractmethod
-    def make(self) -> Repository:
-        """A new repository, not yet open, whose destination works."""
-
-    def stored(self, repository: Repository) -> Sequence[object] | None:  # noqa: ARG002 - for subclasses
-        """Everything that the destination of ``repository`` holds now, one item or more a sample; None if unseen."""
-        return None
 
     def unreachable(self) -> Repository | None:
         """A new repository whose destination is not there; None where there is no such thing."""
@@ -87,14 +68,14 @@ class RepositoryContract(ABC):
     def test_open_push_clear_and_close_work_in_their_order(self) -> None:
         """The life of a repository."""
         one = sample()
-        with _opened(self.make()) as driver:
+        with opened(self.make()) as driver:
             driver.push([one])
             driver.idle()
             driver.clear(one.container)
 
     def test_what_was_pushed_is_stored(self) -> None:
         """When push returns, every sample has arrived."""
-        with _opened(self.make()) as driver:
+        with opened(self.make()) as driver:
             before = self.stored(driver.repository)
             driver.push(samples(3))
             after = self.stored(driver.repository)
@@ -103,20 +84,20 @@ class RepositoryContract(ABC):
 
     def test_a_batch_of_one_and_of_a_thousand_are_taken(self) -> None:
         """Batches come in every size."""
-        with _opened(self.make()) as driver:
+        with opened(self.make()) as driver:
             driver.push(samples(1))
             driver.push(samples(1000))
 
     def test_unknown_values_are_taken(self) -> None:
         """A sample may know nothing but whom it is about and when."""
         bare = ContainerSample(time_ns=1, host="", container=Container(id="0" * 64, name="bare"))
-        with _opened(self.make()) as driver:
+        with opened(self.make()) as driver:
             driver.push([bare])
 
     def test_awkward_names_and_labels_are_taken(self) -> None:
         """Quotes, newlines and other alphabets do not stop a batch."""
         labels = dict(zip(AWKWARD, reversed(AWKWARD), strict=True))
-        with _opened(self.make()) as driver:
+        with opened(self.make()) as driver:
             driver.push(
                 [sample(text, image=text, labels=labels, host=text, network_shared_with=text) for text in AWKWARD]
             )
@@ -124,23 +105,17 @@ class RepositoryContract(ABC):
     def test_huge_counters_are_taken(self) -> None:
         """Counters have 64 bits without a sign."""
         counters = [entry.field for entry in ENTRIES if entry.unit in ("bytes", "packets", "errors")]
-        with _opened(self.make()) as driver:
+        with opened(self.make()) as driver:
             driver.push([sample("huge", **dict.fromkeys(counters, huge)) for huge in (2**53 + 1, 2**63, 2**64 - 1)])
-
-    def test_every_kind_of_metric_is_taken_if_metrics_are(self) -> None:
-        """A repository that accepts metrics accepts counts, texts and summaries."""
-        with _opened(self.make()) as driver:
-            if Metric in driver.repository.accepts:
-                driver.push(list(_metrics()))
 
     def test_to_clear_an_unknown_container_is_harmless(self) -> None:
         """A container may go before anything of it came."""
-        with _opened(self.make()) as driver:
+        with opened(self.make()) as driver:
             driver.clear(sample("never-seen").container)
 
     def test_to_close_without_open_and_twice_is_harmless(self) -> None:
         """Close comes after an open that failed, and again at the end."""
-        with _driven(self.make()) as driver:
+        with driven(self.make()) as driver:
             driver.close()
             driver.open()
             driver.close()
@@ -148,7 +123,7 @@ class RepositoryContract(ABC):
 
     def test_it_works_again_after_close_and_open(self) -> None:
         """That is what follows a failed push."""
-        with _opened(self.make()) as driver:
+        with opened(self.make()) as driver:
             driver.push([sample()])
             driver.close()
             driver.open()
@@ -156,7 +131,7 @@ class RepositoryContract(ABC):
 
     def test_a_batch_that_comes_again_is_taken(self) -> None:
         """When the outcome of a push was unknown, the same samples come once more."""
-        with _opened(self.make()) as driver:
+        with opened(self.make()) as driver:
             driver.push(samples(5))
             before = self.stored(driver.repository)
             driver.push(samples(5))
@@ -167,18 +142,18 @@ class RepositoryContract(ABC):
 
     def test_samples_with_only_some_fields_are_taken(self) -> None:
         """A user may ask for a few of them."""
-        with _opened(self.make()) as driver:
+        with opened(self.make()) as driver:
             for field in ("mem_usage", "cpu_percent", "uptime_seconds", "state"):
                 driver.push(Selection(Choice(fields=(field,)), "contract").narrow(samples(2)))
 
     def test_a_new_instance_takes_over_while_an_old_one_hangs(self) -> None:
         """The framework makes one from the same settings when a call does not return; the old one is still there."""
         repository = self.make()
-        with _opened(repository) as old:
+        with opened(repository) as old:
             old.push(samples(1))
             if isinstance(repository, LiveRepository):
                 return  # nothing that is called on the loop can be left to itself
-            with _opened(renewed(repository)) as new:
+            with opened(renewed(repository)) as new:
                 before = self.stored(new.repository)
                 new.push([sample("another")])
                 after = self.stored(new.repository)
@@ -187,7 +162,7 @@ class RepositoryContract(ABC):
     def test_close_releases_everything(self) -> None:
         """A repository is opened and closed as often as its destination fails."""
         repository = self.make()
-        with _driven(repository) as driver:
+        with driven(repository) as driver:
             for _ in range(2):
                 driver.open()
                 driver.push([sample()])
@@ -204,7 +179,7 @@ class RepositoryContract(ABC):
         repository = self.unreachable()
         if repository is None:
             return
-        with _driven(repository) as driver:
+        with driven(repository) as driver:
             error = _failure(driver)
             assert not isinstance(error, Rejected | Closed), f"the samples would be lost: {error!r}"
             assert str(error).strip(), f"{type(error).__name__} says nothing"
@@ -215,7 +190,7 @@ class RepositoryContract(ABC):
 
     def test_it_works_again_when_the_destination_does(self) -> None:
         """Whatever was open then: close, open and push again."""
-        with _opened(self.make()) as driver:
+        with opened(self.make()) as driver:
             driver.push(samples(2))
             if not self.restart():
                 return
@@ -232,7 +207,7 @@ class RepositoryContract(ABC):
         """The batch is the framework's: it may come again, and it is memory."""
         batch = _Batch(samples(3))
         kept = weakref.ref(batch)
-        with _opened(self.make()) as driver:
+        with opened(self.make()) as driver:
             driver.push(batch)
             assert batch == samples(3), "push changed the batch"
             del batch
@@ -242,7 +217,7 @@ class RepositoryContract(ABC):
     def test_a_live_repository_has_routes_and_forgets_who_is_gone(self) -> None:
         """What is served is current."""
         one = sample()
-        with _opened(self.make()) as driver:
+        with opened(self.make()) as driver:
             if not isinstance(driver.repository, LiveRepository):
                 return
             assert driver.repository.routes(), "there are no routes"
@@ -255,57 +230,7 @@ class _Batch(list[Sample]):
     """A list that can be watched going away."""
 
 
-@dataclass(slots=True)
-class _Driver:
-    """Calls a repository as the framework does, whether its methods are coroutines or not."""
-
-    repository: Repository
-    runner: asyncio.Runner
-    thread: ThreadPoolExecutor
-
-    def open(self) -> None:
-        self._call(self.repository.open)
-
-    def push(self, batch: Sequence[Sample]) -> None:
-        assert batch, "the contract promises batches that are not empty"
-        self._call(self.repository.push, batch)
-
-    def clear(self, container: Container) -> None:
-        self._call(self.repository.clear, container)
-
-    def idle(self) -> None:
-        self._call(self.repository.idle)
-
-    def close(self) -> None:
-        self._call(self.repository.close)
-
-    def _call(self, method: Callable[..., Any], *arguments: Any) -> None:
-        if inspect.iscoroutinefunction(method) or self.repository.live:
-            result = method(*arguments)
-        else:
-            result = self.thread.submit(method, *arguments).result()
-        if inspect.iscoroutine(result):
-            result = self.runner.run(result)
-        assert result is None, f"{method.__name__} returned {result!r}"
-
-
-@contextmanager
-def _driven(repository: Repository) -> Iterator[_Driver]:
-    with asyncio.Runner() as runner, ThreadPoolExecutor(1) as thread:
-        yield _Driver(repository, runner, thread)
-
-
-@contextmanager
-def _opened(repository: Repository) -> Iterator[_Driver]:
-    with _driven(repository) as driver:
-        driver.open()
-        try:
-            yield driver
-        finally:
-            driver.close()
-
-
-def _failure(driver: _Driver) -> Exception:
+def _failure(driver: Driver) -> Exception:
     try:
         driver.open()
         driver.push(samples(2))
@@ -326,14 +251,3 @@ def _eventually(look: Callable[[], bool], told: Callable[[], str]) -> None:
     while not look():
         assert time.monotonic() < deadline, told()
         time.sleep(0.05)
-
-
-def _metrics() -> Iterable[Metric]:
-    values: dict[str, Any] = {
-        "timer": Summary(count=2, sum=3.0, min=1.0, max=2.0, mean=1.5, stdev=0.5, percentiles={"95": 2.0}),
-        "text": "two\nlines",
-    }
-    for kind in get_args(MetricKind):
-        yield Metric(
-            time_ns=1, host="node-1", key=f"shop.{kind}", name=f"shop.{kind}", kind=kind, value=values.get(kind, 7)
-        )

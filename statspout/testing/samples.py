@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from statspout.sample import Container, ContainerSample, Interface
+from statspout.sample import Container, ContainerSample, Interface, Metric, MetricKind, Summary
 
 _TIME = 1_487_073_601_123_456_789
 """2017-02-14 12:00:01.123456789 UTC."""
@@ -80,6 +80,45 @@ def samples(n: int) -> list[ContainerSample]:
         sample(f"web-{i}", time_ns=_TIME + i * 1_000_000, cpu_percent=20.0 + i, rx_bytes=1010 + i, tx_bytes=2020 + i)
         for i in range(n)
     ]
+
+
+_SUMMARY = Summary(
+    count=4, sum=100.0, min=10.0, max=40.0, mean=25.0, stdev=11.25, percentiles={"50": 20.0, "95": 40.0, "99.9": 40.0}
+)
+_MEASURED: dict[MetricKind, Any] = {
+    "counter_delta": 12,
+    "counter_total": 120,
+    "gauge": 2.5,
+    "timer": _SUMMARY,
+    "histogram": _SUMMARY,
+    "set": 3,
+    "text": "version 7 is out",
+}
+
+
+def metric(name: str = "orders.placed", kind: MetricKind = "counter_delta", **fields: Any) -> Metric:
+    """A complete metric of this name and kind, from the container ``web``, with ``fields`` of Metric instead of ours.
+
+    The same arguments give an equal metric; another name, kind, sender or other tags give another key.
+    """
+    defaults: dict[str, Any] = {
+        "time_ns": _TIME,
+        "host": "node-1",
+        "value": _MEASURED[kind],
+        "container": sample().container,
+        "tags": {"env": "prod"},
+        "interval_s": 5.0,
+        "unit": "ms" if kind == "timer" else "",
+    }
+    made = defaults | fields
+    sender = "" if made["container"] is None else made["container"].id
+    key = repr((sender, name, kind, sorted(made["tags"].items())))
+    return Metric(**({"name": name, "kind": kind, "key": key} | made))
+
+
+def metrics() -> list[Metric]:
+    """One of each kind, ``shop.gauge`` and so on."""
+    return [metric(f"shop.{kind}", kind) for kind in _MEASURED]
 
 
 def _id(name: str) -> str:

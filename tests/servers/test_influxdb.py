@@ -24,7 +24,7 @@ from statspout.repositories.influxdb_lines import SCHEMAS
 from statspout.repositories.influxdb_lines.own import Own
 from statspout.repositories.influxdb_lines.text import LONGEST
 from statspout.sample import Interface
-from statspout.testing import RepositoryContract, sample, samples
+from statspout.testing import RepositoryContract, metric, metrics, sample, samples
 
 NUMBERS = itertools.count()
 TAGS = {
@@ -65,6 +65,70 @@ def now(seconds_ago: float = 0) -> int:
 
 
 # what is stored
+
+
+def test_what_applications_report_comes_back_kind_by_kind(influxd: Influxd, database: str) -> None:
+    opened(influxd, database).push([sample(), *metrics(), metric("shop.gauge", "gauge", container=None, context="why")])
+    rows = [row for row in influxd.rows(database) if row.pop("measurement").startswith("shop.")]
+    parts = {
+        "count": 4,
+        "sum": 100,
+        "min": 10,
+        "max": 40,
+        "mean": 25,
+        "stdev": 11.25,
+        "p50": 20,
+        "p95": 40,
+        "p99.9": 40,
+    }
+    values: list[dict[str, Any]] = [
+        {"value": 12, "rate": 2.4}, {"value": 120}, {"value": 2.5}, parts, parts, {"value": 3},
+        {"text": "version 7 is out"},
+    ]  # fmt: skip
+    nobody = {"time": sample().time_ns, "host": "node-1", "env": "prod"}
+    web = {**nobody, "container": "web", "id": sample().container.short_id}
+    expected = [{**web, "kind": one.kind, **value} for one, value in zip(metrics(), values, strict=True)]
+    expected.append({**nobody, "kind": "gauge", "value": 2.5, "context": "why"})
+    in_order = [sorted(map(repr, (sorted(row.items()) for row in each))) for each in (rows, expected)]
+    assert in_order[0] == in_order[1]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_a_counter_and_a_gauge_of_one_name_and_time_are_two_points(
+    influxd: Influxd, database: str, schema: str
+) -> None:
+    opened(influxd, database, schema=schema).push([metric("x", value=1), metric("x", "gauge", value=2)])
+    assert sorted(row["value"] for row in influxd.rows(database)) == [1, 2]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_a_number_of_an_application_is_of_one_type_whatever_it_is(influxd: Influxd, database: str, schema: str) -> None:
+    repository = opened(influxd, database, schema=schema)
+    for number, value in enumerate((3, 2.5, 0, 10 / 3, 2**40)):
+        repository.push([metric("x", value=value, time_ns=number), metric("y", "gauge", value=value, time_ns=number)])
+    assert len(influxd.rows(database)) == 10
+
+
+def test_telegrafs_queries_of_its_statsd_input_find_what_applications_report(influxd: Influxd, database: str) -> None:
+    opened(influxd, database, schema="telegraf").push([metric("api.hits"), metric("api.time", "timer")])
+    for field, measurement, kind, value in (
+        ("value", "api_hits", "counter", 12),
+        ("mean", "api_time", "timing", 25),
+        ("stddev", "api_time", "timing", 11.25),
+        ("upper", "api_time", "timing", 40),
+        ("count", "api_time", "timing", 4),
+        ('"95_percentile"', "api_time", "timing", 40),
+    ):
+        where = f"metric_type = '{kind}' AND container_name = 'web' AND env = 'prod'"
+        [row] = influxd.query(f"SELECT last({field}) AS found FROM {measurement} WHERE {where}", database)
+        assert row["found"] == value
+
+
+def test_an_application_that_changes_a_type_harms_no_container(influxd: Influxd, database: str) -> None:
+    repository = opened(influxd, database, schema="legacy")
+    repository.push([metric("tx_bytes", "gauge", value=0.5)])
+    repository.push([sample(), metric("tx_bytes", "text")])
+    assert [row["value"] for row in influxd.query("SELECT value FROM tx_bytes", database)] == [2020]
 
 
 def test_every_number_comes_back_with_its_value_and_its_type(influxd: Influxd, database: str) -> None:

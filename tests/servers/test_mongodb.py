@@ -18,7 +18,7 @@ from support.mongodb import MongoServer
 
 from statspout import Rejected, Repository, RepositoryError
 from statspout.repositories.mongodb import MongoDB
-from statspout.testing import RepositoryContract, sample, samples
+from statspout.testing import RepositoryContract, metric, metrics, sample, samples
 
 TESTING = "--enable-test-commands"
 _NUMBERS = itertools.count()
@@ -101,6 +101,35 @@ def test_the_legacy_document_is_that_of_the_go_program(server: MongoServer, name
         "cpupercent": 20.0, "memorypercent": 9.765625, "memoryusage": 104857600, "txbytestotal": 2020,
         "rxbytestotal": 1010, "labels": {"a%2Eb": "c"},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", [{}, {"schema": "legacy"}, {"timeseries": True}])
+def test_what_applications_report_comes_back_beside_the_containers(
+    server: MongoServer, name: str, settings: dict[str, Any]
+) -> None:
+    repository = opened(server, name, **settings)
+    repository.push([sample(), *metrics(), metric("shop.gauge", "gauge", container=None, value=7)])
+    found = {one["kind"]: one for one in documents(server, name) if "metric" in one and "container" in one}
+    assert {kind: one.get("value") for kind, one in found.items()} == {
+        "counter_delta": 12.0, "counter_total": 120.0, "gauge": 2.5, "set": 3.0, "timer": None, "histogram": None,
+        "text": None,
+    }  # fmt: skip
+    assert (found["counter_delta"]["rate"], found["text"]["text"]) == (2.4, "version 7 is out")
+    assert found["timer"]["percentiles"] == {"50": 20.0, "95": 40.0, "99%2E9": 40.0}
+    (nobody,) = server.client.statspout[name].find({"metric": "shop.gauge", "container": None})
+    assert (nobody["value"], nobody["tags"]) == (7.0, {"env": "prod"})
+    assert len(documents(server, name)) == 9
+
+
+@pytest.mark.parametrize(("settings", "time"), [({}, "time"), ({"schema": "legacy"}, "timestamp")])
+def test_the_index_on_metrics_is_made_with_the_first_of_them(
+    server: MongoServer, name: str, settings: dict[str, Any], time: str
+) -> None:
+    repository = opened(server, name, **settings)
+    repository.push([sample()])
+    assert f"metric_1_{time}_1" not in indexes(server, name)
+    repository.push([metric()])
+    assert indexes(server, name)[f"metric_1_{time}_1"]["partialFilterExpression"] == {"metric": {"$exists": True}}
 
 
 @pytest.mark.parametrize("settings", [{}, {"schema": "legacy"}])

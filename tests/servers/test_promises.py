@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +18,14 @@ from support.receiver import Posted, Receiver, Reply
 
 from statspout import Handling
 from statspout.delivery.backoff import Backoff
+from statspout.delivery.books import Books
 from statspout.delivery.delivery import Delivery
+from statspout.repositories.prometheus import Prometheus
+from statspout.repositories.rest import Rest
+from statspout.repositories.stdout import Stdout
 from statspout.repositories.webhook import Webhook
-from statspout.testing import FakeEngine, samples
+from statspout.router import Router, route_to
+from statspout.testing import FakeEngine, metrics, sample, samples
 
 INTERVAL = 1.0
 
@@ -64,6 +71,31 @@ def test_three_poison_samples_of_five_hundred_cost_themselves_and_few_requests()
         assert (books.delivered, books.dropped, books.balanced) == (497, {"rejected": 3}, True)
         assert receiver.stored_names() == {one.container.name for one in samples(500)} - poison
         assert len(receiver.posted) <= 50
+
+
+def test_what_applications_report_goes_the_same_way_and_the_books_balance() -> None:
+    stream = io.BytesIO()
+
+    async def main(url: str) -> dict[str, Books]:
+        repositories = (Webhook(url=url), Stdout(stream=stream, format="json"), Prometheus(), Rest())
+        router = Router([route_to(repository) for repository in repositories])
+        for route in router.routes:
+            route.start()
+        router.clear(sample().container)  # what it counted before is still true
+        router.push_all([sample("db"), *metrics()])
+        for route in router.routes:
+            await route.stop(10)
+        return {route.name: route.books for route in router.routes}
+
+    with Receiver() as receiver:
+        books = asyncio.run(main(receiver.url))
+        (posted,) = receiver.stored
+    assert [json.loads(line) for line in stream.getvalue().splitlines()] == posted.json()
+    assert [one.get("kind") for one in posted.json()] == [None, *(one.kind for one in metrics())]
+    assert {name: (one.delivered, dict(one.dropped), one.balanced) for name, one in books.items()} == {
+        "webhook": (8, {}, True), "stdout": (8, {}, True), "rest": (8, {}, True),
+        "prometheus": (7, {"rejected": 1}, True),
+    }  # fmt: skip
 
 
 SECRETS = {

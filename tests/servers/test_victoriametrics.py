@@ -5,17 +5,18 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
+import msgspec
 import pytest
 from support.influxdb import VictoriaMetrics
 
-from statspout import ContainerSample, Repository, RepositoryError
+from statspout import ContainerSample, Rejected, Repository, RepositoryError
 from statspout.catalogue import ENTRIES
 from statspout.repositories.influxdb import InfluxDB
 from statspout.repositories.influxdb_lines import SCHEMAS
-from statspout.sample import Interface
-from statspout.testing import RepositoryContract, sample, samples
+from statspout.sample import Interface, MetricKind
+from statspout.testing import RepositoryContract, metrics, sample, samples
 
 NUMBERS = itertools.count()
 
@@ -173,14 +174,47 @@ def test_who_may_not_write_is_told() -> None:
             opened(victoria, user="me", password="secret-word", **settings).push([sample()])
 
 
+def test_what_applications_report_comes_back_but_for_texts(
+    victoria: VictoriaMetrics, api: dict[str, Any], host: str
+) -> None:
+    reported = [msgspec.structs.replace(one, host=host) for one in metrics()]
+    with pytest.raises(Rejected) as caught:
+        opened(victoria, **api).push([sample(host=host), *reported])
+    assert (caught.value.indices, caught.value.rest) == (frozenset({7}), "stored")
+    found = victoria.series(f'{{__name__=~"shop.*",host="{host}"}}')
+    parts = {
+        "count": 4,
+        "sum": 100,
+        "min": 10,
+        "max": 40,
+        "mean": 25,
+        "stdev": 11.25,
+        "p50": 20,
+        "p95": 40,
+        "p99.9": 40,
+    }
+    expected = {"shop.counter_delta_value": 12, "shop.counter_delta_rate": 2.4, "shop.counter_total_value": 120}
+    expected |= {"shop.gauge_value": 2.5, "shop.set_value": 3}
+    expected |= {f"shop.{kind}_{part}": value for kind in ("timer", "histogram") for part, value in parts.items()}
+    assert {name: value for name, [value] in values(found).items()} == expected
+    assert all(one["metric"]["container"] == "web" and one["metric"]["env"] == "prod" for one in found)
+
+
+@pytest.fixture(scope="class")
+def own_victoria() -> Iterator[VictoriaMetrics]:
+    """All of it is read again and again: that of the other tests would make it slow."""
+    with VictoriaMetrics() as server:
+        yield server
+
+
 class _Contract(RepositoryContract):
+    rejects: ClassVar[frozenset[MetricKind]] = frozenset({"text"})  # it has no strings
     settings: dict[str, Any]
     schema: Any
 
     @pytest.fixture(autouse=True)
-    def server(self, victoria: VictoriaMetrics) -> None:
-        self.victoria = victoria
-        self.label = f"run-{next(NUMBERS)}"
+    def server(self, own_victoria: VictoriaMetrics) -> None:
+        self.victoria = own_victoria
 
     def make(self) -> Repository:
         return InfluxDB(url=self.victoria.url, schema=self.schema, labels=("*",), **self.settings)

@@ -15,10 +15,10 @@ from support.certificates import Authority
 from support.daemon import Daemon, run_program
 from support.receiver import Receiver, Reply
 
-from statspout import Rejected, Repository, RepositoryError, RetryAfter, TooLarge
+from statspout import Rejected, Repository, RepositoryError, RetryAfter, Sample, TooLarge
 from statspout.repositories.webhook import Webhook
-from statspout.shapes import rest_object
-from statspout.testing import RepositoryContract, sample, samples
+from statspout.shapes import rest_object, sample_object
+from statspout.testing import RepositoryContract, metrics, sample, samples
 
 CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nso f"
 
@@ -67,6 +67,14 @@ def test_a_batch_is_one_array_of_the_objects_that_rest_serves(receiver: Receiver
     assert (posted.path, posted.headers["content-type"]) == ("/samples", "application/json")
     assert posted.headers.get("content-encoding") == ("gzip" if compressed else None)
     assert posted.json()[3]["rx_bytes"] == 2**64 - 1
+
+
+def test_what_applications_report_is_in_the_same_array(receiver: Receiver) -> None:
+    batch: list[Sample] = [sample(), *metrics()]
+    opened(receiver).push(batch)
+    (posted,) = receiver.posted
+    assert posted.json() == json.loads(json.dumps([sample_object(one) for one in batch]))
+    assert [one.get("kind") for one in posted.json()] == [None, *(one.kind for one in metrics())]
 
 
 def test_connections_are_used_again(receiver: Receiver) -> None:

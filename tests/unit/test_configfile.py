@@ -121,7 +121,7 @@ WRONG = {
     ),
     "unlike every key": (
         "[rest]\nqqq = 1",
-        "rest.qqq: there is no such setting: [rest] has address, exclude, fields, include, path",
+        "rest.qqq: there is no such setting: [rest] has address, app-path, exclude, fields, include, path",
     ),
     "a file of a file": ("config = 'x'", "config: there is no such setting"),
     "text for a number": ("interval = '3'", "interval: '3' is wrong: a number is right"),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import socket
 import socketserver
+import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,7 +23,8 @@ from statspout.registry import load_plugin
 from statspout.repositories.prometheus import Prometheus
 from statspout.repositories.rest import Rest
 from statspout.repositories.stdout import Stdout
-from statspout.testing import RepositoryContract, sample, samples
+from statspout.sample import MetricKind
+from statspout.testing import RepositoryContract, metric, metrics, sample, samples
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "graphite.py"
 GRAPHITE: Any = load_plugin(f"{EXAMPLE}:Graphite")
@@ -60,10 +63,12 @@ class TestRest(RepositoryContract):
 
     def stored(self, repository: Repository) -> Sequence[object]:
         assert isinstance(repository, Rest)
-        return repository.latest.samples()
+        return [*repository.latest.samples(), *repository.reported.series()]
 
 
 class TestPrometheus(RepositoryContract):
+    rejects: ClassVar[frozenset[MetricKind]] = frozenset({"text"})
+
     def make(self) -> Repository:
         return Prometheus()
 
@@ -285,6 +290,90 @@ class Whole(Good):
         assert all(one.mem_usage + one.cpu_percent for one in batch)
 
 
+class OfMetrics(Good):
+    """Does one thing with each metric; those below cannot do it with all of them."""
+
+    name = "ofmetrics"
+
+    async def push(self, batch: Sequence[Sample]) -> None:
+        for one in batch:
+            if isinstance(one, Metric):
+                self.take(one)
+
+    def take(self, one: Any) -> None: ...
+
+
+class Numbers(OfMetrics):
+    name = "numbers"
+
+    def take(self, one: Any) -> None:
+        float(one.value)
+
+
+class Plain(OfMetrics):
+    name = "plain"
+
+    def take(self, one: Any) -> None:
+        one.name.encode("ascii")
+
+
+class Bits(OfMetrics):
+    name = "bits"
+
+    def take(self, one: Any) -> None:
+        struct.pack("<q", one.value if isinstance(one.value, int) else 0)
+
+
+class Finite(OfMetrics):
+    name = "finite"
+
+    def take(self, one: Any) -> None:
+        json.dumps(one.value if isinstance(one.value, float) else 0, allow_nan=False)
+
+
+class Merges(OfMetrics):
+    name = "merges"
+
+    def take(self, one: Any) -> None:
+        dict(host=one.host, **one.tags)
+
+
+class Certain(OfMetrics):
+    name = "certain"
+
+    def take(self, one: Any) -> None:
+        assert one.container.name is not None
+
+
+class Lines(OfMetrics):
+    name = "lines"
+
+    def take(self, one: Any) -> None:
+        assert "\n" not in str(one.value)
+
+
+class Few(OfMetrics):
+    name = "few"
+
+    async def push(self, batch: Sequence[Sample]) -> None:
+        assert len(batch) < 100 or not isinstance(batch[0], Metric)
+
+
+class Forgets(Doubles):
+    """Stores containers only."""
+
+    name = "forgets"
+
+    async def push(self, batch: Sequence[Sample]) -> None:
+        KEPT.extend(one for one in batch if not isinstance(one, Metric))
+
+
+class Announces(Good):
+    """Takes the texts for which it says that it has no place."""
+
+    name = "announces"
+
+
 LEAKED: list[socket.socket] = []
 KEPT: list[Sample] = []
 
@@ -302,6 +391,7 @@ def failures(cls: type[Repository]) -> set[str]:
             return [repository.last] if isinstance(repository, Ghosts) and hasattr(repository, "last") else None
 
         stores_once = True
+        rejects = frozenset({"text"}) if cls is Announces else frozenset()
 
         def unreachable(self) -> Repository | None:
             return cls() if cls in (Deaf, Gives, Blabs) else None
@@ -339,6 +429,19 @@ def test_a_repository_of_coroutines_that_keeps_the_contract_passes() -> None:
         (Jealous, "test_a_new_instance_takes_over_while_an_old_one_hangs"),
         (Whole, "test_samples_with_only_some_fields_are_taken"),
         (Returns, "test_open_push_clear_and_close_work_in_their_order"),
+        (Numbers, "test_each_kind_of_metric_is_stored_or_rejected_as_announced"),
+        (Forgets, "test_each_kind_of_metric_is_stored_or_rejected_as_announced"),
+        (Announces, "test_each_kind_of_metric_is_stored_or_rejected_as_announced"),
+        (Forgets, "test_metrics_and_samples_come_in_one_batch"),
+        (Few, "test_a_batch_of_a_thousand_metrics_is_taken"),
+        (Certain, "test_a_metric_that_knows_little_is_taken"),
+        (Plain, "test_awkward_names_and_tags_of_metrics_are_taken_and_harm_no_neighbour"),
+        (Forgets, "test_awkward_names_and_tags_of_metrics_are_taken_and_harm_no_neighbour"),
+        (Merges, "test_tags_that_are_called_as_the_records_own_are_taken"),
+        (Lines, "test_texts_of_every_kind_are_taken"),
+        (Bits, "test_large_small_and_negative_numbers_are_taken"),
+        (Finite, "test_what_is_no_number_is_rejected_or_unknown"),
+        (Doubles, "test_metrics_that_come_again_are_stored_once_where_samples_are"),
     ],
 )
 def test_a_broken_repository_fails_the_test_that_says_so(
@@ -357,6 +460,14 @@ def test_samples_are_deterministic_distinct_and_overridable() -> None:
     assert len({one.container.id for one in samples(100)}) == 100
     changed = sample("db", image="postgres", started_at=None, labels={}, pids=None, id="x")
     assert (changed.container, changed.pids) == (Container(id="x", name="db", image="postgres"), None)
+
+
+def test_metrics_are_deterministic_distinct_and_overridable() -> None:
+    assert metrics() == metrics()
+    assert {one.kind for one in metrics()} == set(get_args(MetricKind))
+    others = (metric(), metric("b"), metric(kind="gauge"), metric(tags={}), metric(container=None))
+    assert len({one.key for one in others}) == len(others)
+    assert metric(value=3, key="k").key == "k"
 
 
 def test_the_testing_module_gives_all_it_names() -> None:

@@ -11,7 +11,7 @@ import pytest
 from statspout import Container, ContainerSample, Interface, Metric, Sample, Summary
 from statspout.delivery.encoding import decode, encode
 from statspout.testing import sample, samples
-from statspout.testing.contract import AWKWARD
+from statspout.testing.contract_driver import AWKWARD
 
 
 def of_one(count: int) -> list[ContainerSample]:

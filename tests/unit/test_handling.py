@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from statspout import Choice, ConfigError, ContainerSample, Interface, Metric, Sample
@@ -12,7 +13,7 @@ from statspout.delivery.live import Live
 from statspout.handling import Selection
 from statspout.repositories.rest import Rest
 from statspout.shapes import rest_object
-from statspout.testing import sample
+from statspout.testing import metric, sample
 
 WEB = sample("web-1", image="nginx:1.27", labels={"tier": "test"}, state="running")
 METRIC = Metric(time_ns=1, host="h", key="k", name="n", kind="gauge", value=1)
@@ -53,6 +54,27 @@ def test_what_is_about_no_container_is_taken_unless_containers_are_asked_for(
 ) -> None:
     assert selection(**choice).takes(METRIC) is taken
     assert selection(**choice).narrow([METRIC]) == [METRIC]
+
+
+@pytest.mark.parametrize(
+    ("choice", "taken"),
+    [
+        ({"include": ("web-*",)}, True),
+        ({"include": ("db*",)}, False),
+        ({"exclude": ("label=tier=test",)}, False),
+        ({"fields": ("pids",)}, True),
+    ],
+)
+def test_what_an_application_reports_follows_its_container(choice: dict[str, Any], taken: bool) -> None:
+    assert selection(**choice).takes(metric(container=WEB.container)) is taken
+
+
+def test_what_an_application_reports_follows_the_state_its_container_was_last_in() -> None:
+    chosen, paused = selection(exclude=("state=paused",)), msgspec.structs.replace(WEB, state="paused")
+    one = metric(container=WEB.container)
+    assert [chosen.takes(each) for each in (one, WEB, one, paused, one, one, WEB, one)] == [
+        True, True, True, False, False, False, True, True,
+    ]  # fmt: skip
 
 
 def known(one: Sample) -> set[str]:

@@ -27,7 +27,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from statspout import ConfigError, Container, ContainerSample, Interface, Metric, Rejected, RepositoryError, logs
+from statspout import ConfigError, Container, ContainerSample, Interface, Rejected, RepositoryError, logs
 from statspout.catalogue import ENTRIES
 from statspout.config import configure
 from statspout.logs import censored
@@ -443,10 +443,6 @@ def test_the_go_programs_flags_and_the_short_name_are_taken() -> None:
     assert isinstance(found, MongoDB)
     assert (found.address, found.database, found.collection, found.user) == ("db:27017", "d", "c", "me")
     assert "a-secret" not in repr(found)
-
-
-def test_it_takes_samples_of_containers_only() -> None:
-    assert Metric not in MongoDB.accepts
 
 
 def test_to_close_what_was_never_open_is_harmless() -> None:

@@ -11,7 +11,8 @@ import pytest
 from statspout import Container, ContainerSample, Interface, Metric, Sample
 from statspout.delivery.queue import Batch, Queue, Segment, weight, weight_of
 from statspout.delivery.sizing import Sizing
-from statspout.testing import sample, samples
+from statspout.sample import MetricKind
+from statspout.testing import metric, sample, samples
 
 
 class Journal:
@@ -272,8 +273,21 @@ def test_the_weight_of_a_sample_is_about_what_it_takes(interfaces: int) -> None:
     assert weight(one) == pytest.approx(each, rel=0.35)
 
 
-def test_a_metric_has_a_weight_too() -> None:
-    assert weight(Metric(time_ns=1, host="h", key="k" * 1000, name="n", kind="gauge", value=1)) > 1000
+@pytest.mark.parametrize("kind", ["gauge", "timer", "text"])
+def test_the_weight_of_a_metric_is_about_the_memory_it_takes(kind: MetricKind) -> None:
+    one = metric("orders.placed", kind, tags={f"tag{i}": f"value {i}" for i in range(3)})
+    one = msgspec.structs.replace(one, value="x" * 5000) if kind == "text" else one
+    data, read = msgspec.msgpack.encode(one), msgspec.msgpack.Decoder(Metric).decode
+    read(data)
+    tracemalloc.start()
+    made = [msgspec.structs.replace(read(data), container=one.container) for _ in range(500)]
+    each = tracemalloc.get_traced_memory()[0] / len(made)
+    tracemalloc.stop()
+    assert weight(one) == pytest.approx(each, rel=0.35)
+
+
+def test_what_a_metric_says_beside_its_value_has_a_weight_too() -> None:
+    assert weight(metric(key="k" * 1000, context="c" * 1000)) > 2000
 
 
 def requests(total: int, poison: set[int]) -> int:

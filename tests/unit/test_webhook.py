@@ -10,7 +10,7 @@ import responses
 from requests.exceptions import ChunkedEncodingError, ConnectTimeout, ReadTimeout
 
 import statspout
-from statspout import ConfigError, Metric, Rejected, RepositoryError, RetryAfter, TooLarge, logs
+from statspout import ConfigError, Rejected, RepositoryError, RetryAfter, TooLarge, logs
 from statspout.config import configure
 from statspout.logs import censored
 from statspout.repositories.webhook import Webhook
@@ -189,7 +189,3 @@ def test_settings_that_cannot_be_are_one_line(settings: dict[str, Any], told: st
     with pytest.raises(ConfigError, match=told) as caught:
         Webhook(**({"url": URL} | settings))
     assert "\n" not in str(caught.value)
-
-
-def test_it_takes_samples_of_containers_only() -> None:
-    assert Metric not in Webhook.accepts

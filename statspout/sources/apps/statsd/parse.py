@@ -287,7 +287,7 @@ def _sender(fields: dict[str, bytes]) -> Sender:
 
 def _named(name: str, behind: bytes | None) -> tuple[str, Tags]:
     """The name without the tags that are in it, and all tags, of which ``behind`` are those of a ``|#`` section."""
-    found = _STYLES.search(name)
+    whole, found = name, _STYLES.search(name)
     tags: Tags = ()
     if found is not None:
         if behind is not None:
@@ -295,7 +295,7 @@ def _named(name: str, behind: bytes | None) -> tuple[str, Tags]:
         name, tags = _tags_in(name, found[0])
     elif behind is not None:
         tags = _pairs(_text(behind).split(","), ":")
-    if not name or _CONTROL.search(name) or "|" in name:
+    if not name or _CONTROL.search(name) or "|" in whole:
         raise BadLine("name", f"the name {name[:80]!r} is wrong: one without control characters and | is right")
     return name, tags
 

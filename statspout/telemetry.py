@@ -34,6 +34,23 @@ class Lateness:
         self.most = max(self.most, seconds)
 
 
+BAD_LINES = (
+    "too_long",
+    "encoding",
+    "name",
+    "value",
+    "type",
+    "rate",
+    "tags",
+    "mixed_tags",
+    "timestamp",
+    "section",
+    "event",
+    "service_check",
+    "cut",
+)
+"""Why a StatsD line is not taken: what the parser finds wrong with it, and ``cut``: its connection broke within it."""
+
 LEFT_OUT = ("series", "events", "range", "room")
 """Why something that a StatsD listener understood is not in what it passes on: a value of a series, or an event, beyond
 the most that are kept; an aggregate beyond the range of a float; a set, or percentiles, beyond the memory for them."""

@@ -105,7 +105,7 @@ class Aggregator:
     def feed(self, packet: bytes, origin: Origin, now_ns: int) -> None:
         """Take the lines of a packet that came at ``now_ns``, in nanoseconds since the epoch."""
         lines = packet.split(b"\n")
-        if len(packet) > LONGEST_LINE:
+        if len(packet) > LONGEST_LINE and max(map(len, lines)) > LONGEST_LINE:
             lines = self._without_long(lines)
         cache = origin.cache
         for line in lines:
@@ -179,7 +179,9 @@ class Aggregator:
                 self._context.leave_out("series")
                 continue
             series.slot(reading.rate).append(_text(reading))
-            if len(found.readings) == 1 and len(series.keys) < _MOST_KEYS:
+            # Who was named and is not known may be known soon.
+            alike = len(found.readings) == 1 and bool(container_id or not found.sender.container)
+            if alike and len(series.keys) < _MOST_KEYS:
                 name, _, rest = line.partition(b":")
                 tail = rest.partition(b"|")[2]
                 cache.setdefault(tail, {})[name] = series.slot(reading.rate).append

@@ -83,7 +83,7 @@ def test_lines_come_to(packet: bytes, values: dict[str, Any], known: bool) -> No
             kind = line.rpartition(b"|")[2] if b"@" not in line else line.split(b"|")[1]
             server.feed(b"a:" + types.get(kind, b"0") + b"|" + kind)
         server.flush()
-        if packet.startswith(b"a:5|C") or packet.startswith(b"a:1|C"):
+        if b"|C" in packet:
             server = Server(keep=0.0)  # A baseline of 0 would be another one.
     assert server.values(packet) == values
 
@@ -100,7 +100,7 @@ def test_what_differs_in_name_type_tags_or_container_is_another_series_with_anot
     server = Server()
     server.feed(b"a:1|c\na:1|C\na:3|C\na:1|g\na:1|ms\na:1|h\na:1|s\na:1|c|#k:v\na:1|c|c:x\nb:1|c\n_e{1,1}:a|b\n_sc|a|1")
     keys = [metric.key for metric in server.flush()]
-    assert len(keys) == len(set(keys)) == 12
+    assert len(keys) == len(set(keys)) == 11
 
 
 def test_the_order_of_tags_and_their_style_do_not_make_a_series() -> None:
@@ -143,7 +143,8 @@ def test_a_gauge_does_not_outlive_a_restart() -> None:
 
 def test_a_container_that_becomes_known_later_is_named_then() -> None:
     server = Server()
-    assert [m.container for m in (server.feed(b"g:5|g", origin=Origin("x")), server.flush())[1]] == [None]
+    server.feed(b"g:5|g", origin=Origin("x"))
+    assert [m.container for m in server.flush()] == [None]
     server.running["x"] = Container(id="x", name="web")
     assert [m.container and m.container.name for m in server.flush()] == ["web"]
 

@@ -16,6 +16,7 @@ from statspout.sources.apps.statsd.parse import (
     ServiceCheck,
     parse,
 )
+from statspout.telemetry import BAD_LINES
 
 C1 = Reading("c", 1)
 
@@ -130,3 +131,7 @@ def test_an_integer_stays_one_as_long_as_it_fits_where_it_is_stored() -> None:
         line = parse(b"a:" + text + b"|c")
         assert isinstance(line, Line)
         assert type(line.readings[0].value) is kind
+
+
+def test_every_kind_is_counted_by_the_daemon() -> None:
+    assert (*KINDS, "cut") == BAD_LINES

@@ -82,21 +82,17 @@ def test_a_rate_that_is_no_part_of_one_makes_a_count_that_is_not_whole() -> None
 def test_what_is_beyond_a_float_is_absent(values: list[float]) -> None:
     distribution = Distribution(Room(10**9))
     distribution.add(values, 1.0)
-    found = distribution.summary(PERCENTILES)
-    assert found is None or math.isfinite(found.stdev)
-    assert (found is None) == (values != [1e-200])
+    assert distribution.summary(PERCENTILES) is None
 
 
 def test_too_many_magnitudes_for_a_sketch_leave_percentiles_out_and_nothing_else() -> None:
-    values = [math.exp(CHANCE.uniform(-700, 700)) for _ in range(EXACT + MOST_BINS)]
+    values = [math.exp(CHANCE.uniform(-300, 300)) for _ in range(EXACT + MOST_BINS)]
     distribution = Distribution(Room(10**9))
-    distribution.add([abs(math.log(value)) ** 0.5 * 1e-150 * value**0.2 for value in values], 1.0)
-    for value in values:
-        distribution.add([value**0.5], 1.0)
+    distribution.add(values, 1.0)
     found = distribution.summary(PERCENTILES)
     assert found is not None
     assert (found.percentiles, distribution.complete) == ({}, False)
-    assert found.count == 2 * len(values)
+    assert (found.count, found.max) == (len(values), max(values))
 
 
 def test_too_little_room_leaves_percentiles_out_and_gives_back_what_it_took() -> None:

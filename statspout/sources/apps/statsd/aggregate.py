@@ -192,6 +192,8 @@ class Aggregator:
         series = self._series.get(identity)
         if series is None and self._has_room():
             series = self._series[identity] = CLASSES[identity[0]](identity, self._context)
+            # Who sends a few lines and ends is not there any more at the flush.
+            self._meet(series)
             self.heard.series = len(self._series)
         return series
 

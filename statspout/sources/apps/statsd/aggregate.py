@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -34,8 +35,11 @@ log = logging.getLogger("statspout.statsd")
 MEMORY = 64 * 2**20
 """Bytes for the values of timers and sets of all series."""
 
-_WAITING_LINES, _WAITING_BYTES = 30_000, 4 * 2**20
-"""How much may wait to be read: to read it takes some milliseconds."""
+_TURNS = 8
+"""In how many turns all series are asked to read what waits: to do it at once would keep others waiting too long."""
+
+_LINES, _BYTES = 4_000, 2**19
+"""After how much one of the turns is taken."""
 
 _MOST_KEYS = 16
 """Ways in which the lines of one series are written that are remembered: orders of tags, rates."""
@@ -98,8 +102,10 @@ class Aggregator:
         self._series: dict[Identity, Series] = {}
         self._timed: dict[tuple[str, int], Own] = {}
         self._told: list[Metric] = []
-        self._swept = False
+        self._idle: Iterator[Series] | None = None
+        """Who may have to go in this interval, if a series needs the room."""
         self._waiting_lines = self._waiting_bytes = 0
+        self._turns: Iterator[Series] = iter(())
         self._limited = Limited(log)
 
     def feed(self, packet: bytes, origin: Origin, now_ns: int) -> None:
@@ -118,15 +124,14 @@ class Aggregator:
         self.heard.lines += len(lines)
         self._waiting_lines += len(lines)
         self._waiting_bytes += len(packet)
-        if self._waiting_lines > _WAITING_LINES or self._waiting_bytes > _WAITING_BYTES:
-            self._settle()
+        if self._waiting_lines > _LINES or self._waiting_bytes > _BYTES:
+            self._take_turn()
 
     def flush(self, end_ns: int, now: float, interval: float, host: str) -> Iterator[list[Metric]]:
         """What came since the last flush, a slice at a time; lines may be fed between slices.
 
         ``interval`` is the seconds since the last one, ``now`` monotonic seconds.
         """
-        self._waiting_lines = self._waiting_bytes = 0
         everybody = list(self._series.values())
         for at in range(0, len(everybody), _SLICE):
             found = [self._flushed(series, end_ns, now, interval, host) for series in everybody[at : at + _SLICE]]
@@ -138,7 +143,7 @@ class Aggregator:
         told, self._told = self._told, []
         yield [msgspec.structs.replace(metric, host=host) for metric in told]
         self._context.room.left = self._memory
-        self._swept = False
+        self._idle = None
         self.heard.series = len(self._series)
 
     def bad(self, kind: str, why: object) -> None:
@@ -229,21 +234,27 @@ class Aggregator:
 
     # memory
 
-    def _settle(self) -> None:
+    def _take_turn(self) -> None:
         self._waiting_lines = self._waiting_bytes = 0
-        for series in self._series.values():
+        share = len(self._series) // _TURNS + 1
+        turn = list(islice(self._turns, share))
+        for series in turn:
             series.settle()
+        if len(turn) < share:
+            self._turns = iter(list(self._series.values()))
 
     def _has_room(self) -> bool:
-        """Whether there may be one series more: for it, those go that nothing came of in this interval."""
+        """Whether there may be one series more: for it, one goes that nothing came of in this interval."""
         if len(self._series) < self._most:
             return True
-        if not self._swept:
-            self._swept = True
-            self._settle()
-            for series in [s for s in self._series.values() if not s.touched and (s.asleep or not s.lasting)]:
+        if self._idle is None:
+            self._idle = iter(list(self._series.values()))
+        for series in self._idle:
+            series.settle()
+            if not series.touched and (series.asleep or not series.lasting):
                 self._forget(series)
-        return len(self._series) < self._most
+                return True
+        return False
 
     def _forget(self, series: Series) -> None:
         del self._series[series.identity]

@@ -27,18 +27,21 @@ from statspout.registry import check_class, check_instance, check_needs
 from statspout.repository import LiveRepository, Repository, handling_of, name_of, prefix_of, settings_told
 from statspout.router import Route, Router, route_to
 from statspout.settings import Settings
+from statspout.source import Source
 from statspout.sources.collectors import SHORTEST, choice_of
 from statspout.sources.engine.address import unix_address
 from statspout.sources.engine.client import EngineClient, api_override
 from statspout.sources.engine.endpoint import Endpoint, endpoint_of
 from statspout.sources.engine.source import EngineSource
 from statspout.sources.filters import Filters
+from statspout.sources.roster import Roster
 from statspout.telemetry import Telemetry
 from statspout.web.address import show_address
 from statspout.web.server import WebServer
 
 if TYPE_CHECKING:
     from statspout.delivery.spooldir import SpoolDirectory
+    from statspout.sources.apps.statsd.source import StatsdSource
 
 log = logging.getLogger("statspout")
 
@@ -71,11 +74,13 @@ class Daemon:
         api = api_override()
         endpoint = None if settings.demo else endpoint_of(settings, os.environ)
         self._choice = choice_of(settings, endpoint.address if endpoint else None)
+        self._roster = Roster()
+        self.statsd = self._listening() if settings.listen_statsd else None
         # Last, for it may start an engine: whatever is wrong has been said by now.
         self._engine = ExitStack()
         self.endpoint = endpoint or self._demo_engine()
         self._client = EngineClient(self.endpoint.address, api)
-        self._source = EngineSource(
+        self._engine_source = EngineSource(
             self._client,
             self.telemetry,
             interval=settings.interval,
@@ -84,7 +89,9 @@ class Daemon:
             host=settings.host_name,
             roots=self._choice.roots,
             insist=self._choice.insist,
+            roster=self._roster,
         )
+        self._sources: list[Source] = [self._engine_source, *([self.statsd] if self.statsd else [])]
 
     async def run(self, stop: asyncio.Event) -> int:
         """Run until ``stop`` is set, or until nobody wants more; returns the exit code."""
@@ -98,12 +105,13 @@ class Daemon:
         return 1 if self.settings.once and any(map(_lost, self.router.routes)) else code
 
     async def _until(self, stop: asyncio.Event) -> int:
-        source = asyncio.create_task(self._collect())
+        running = [asyncio.create_task(self._collect(source)) for source in self._sources]
         try:
             return await _first_of(self._wanted(), stop)
         finally:
-            source.cancel()
-            await asyncio.gather(source, return_exceptions=True)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def look(self) -> str:
         """Who the engine is and how many containers run, or SourceError."""
@@ -130,15 +138,26 @@ class Daemon:
                 for route in self.router.routes:
                     route.start()
                 await self.web.start()
+                if self.statsd is not None and not self.settings.once:
+                    await self.statsd.open()
                 self._say_what_runs()
                 yield
             finally:
+                if self.statsd is not None:
+                    self.statsd.close()
                 # A stubborn push, and then its close, each have so long beside the drain itself.
                 patience = DRAIN - 2 * CLOSE_PATIENCE
                 stopping = [route.stop(patience) for route in self.router.routes]
                 for error in await asyncio.gather(*stopping, self.web.stop(), return_exceptions=True):
                     if error is not None:
                         log.error("stopping: %r", error)
+
+    def _listening(self) -> StatsdSource:
+        from statspout.sources.apps.statsd.source import StatsdSource  # only where it is wanted
+
+        heard, roots = self.telemetry.heard, self._choice.roots
+        # The host becomes known with the engine.
+        return StatsdSource(self.settings, heard, self._roster, roots, lambda: self._engine_source.host)
 
     def _mount(self) -> None:
         for route in self.router.routes:
@@ -157,13 +176,13 @@ class Daemon:
         name = name_of(repository)
         self.web.mount(repository.address, routes, f"{prefix_of(repository)}.address", name)
 
-    async def _collect(self) -> None:
-        """Run the source for ever; should it fail in a way it does not know itself, say so and run it again."""
+    async def _collect(self, source: Source) -> None:
+        """Run a source for ever; should it fail in a way it does not know itself, say so and run it again."""
         backoff = Backoff(first=_SOURCE_PAUSE, cap=60.0, draw=lambda _, most: most)
         limited = Limited(log)
         while True:
             try:
-                await self._source.run(self.router)
+                await source.run(self.router)
             except Exception as error:
                 first = limited.first(type(error).__name__)
                 log.error("the source failed; it starts anew: %r", error, exc_info=error if first else None)
@@ -172,7 +191,7 @@ class Daemon:
     async def _once(self) -> int:
         began = time.monotonic()
         try:
-            count = await self._source.once(self.router)
+            count = await self._engine_source.once(self.router)
         except TimeoutError:
             log.error("engine %s did not list its containers within 10 s", self._client.address)
             return 1
@@ -209,6 +228,14 @@ class Daemon:
             log.info("repository %s: %s", route.name, settings_told(repository))
         for setting, host, port in self.web.bound:
             log.info("%s: http://%s", setting, show_address(host, port))
+        if self.statsd is not None:
+            self._say_what_is_heard(self.statsd)
+
+    def _say_what_is_heard(self, statsd: StatsdSource) -> None:
+        if self.settings.once:
+            log.warning("--listen.statsd has no effect: --once does not wait for what applications say")
+        for address in statsd.listener.bound:
+            log.info("listen.statsd: %s, added up every %g s", address, statsd.interval)
 
 
 def _spools(settings: Settings) -> SpoolDirectory | None:

@@ -16,7 +16,7 @@ from statspout.latest import STALE_AFTER
 from statspout.router import Route
 from statspout.scrape import answer
 from statspout.sources.filters import REASONS as FILTER_REASONS
-from statspout.telemetry import KINDS, LATE, Telemetry
+from statspout.telemetry import BAD_LINES, KINDS, LATE, LEFT_OUT, Telemetry
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -78,7 +78,7 @@ class Health:
 
     def families(self) -> list[Family | Histogram]:
         """The metrics about statspout itself."""
-        return [*self._collection(), *self._delivery(), *self._process()]
+        return [*self._collection(), *self._heard(), *self._delivery(), *self._process()]
 
     def _collection(self) -> Iterator[Family | Histogram]:
         t = self._telemetry
@@ -115,6 +115,26 @@ class Health:
         if t.last_sample is not None:
             age = time.monotonic() - t.last_sample
             yield _single("statspout_last_sample_age_seconds", "gauge", "Seconds since the last sample.", age)
+
+    def _heard(self) -> Iterator[Family]:
+        heard = self._telemetry.heard
+        for name, help_, value in (
+            ("packets", "StatsD datagrams received.", heard.packets),
+            ("lines", "StatsD lines received, bad ones among them.", heard.lines),
+            ("socket_drops", "Packets that the kernel dropped because a socket's buffer was full.", heard.socket_drops),
+            ("refused_connections", "TCP connections beyond the most that are held.", heard.refused),
+        ):
+            yield _single(f"statspout_statsd_{name}_total", "counter", help_, value)
+        bad = [({"kind": kind}, heard.bad[kind]) for kind in BAD_LINES]
+        yield Family("statspout_statsd_bad_lines_total", "counter", "StatsD lines that were not taken, by kind.", bad)
+        left_out = [({"reason": reason}, heard.left_out[reason]) for reason in LEFT_OUT]
+        yield Family(
+            "statspout_statsd_left_out_total",
+            "counter",
+            "What was understood and is not told, by reason.",
+            left_out,
+        )
+        yield _single("statspout_statsd_series", "gauge", "StatsD series that are known.", heard.series)
 
     def _delivery(self) -> Iterator[Family]:
         books = [({"repository": route.name}, route.books) for route in self._routes]

@@ -77,6 +77,40 @@ class Settings(Options):
         default="",
         help="Serve /healthz, /readyz and /metrics about statspout itself at `host:port`.",
     )
+    listen_statsd: tuple[str, ...] = option(
+        name="listen.statsd",
+        default=(),
+        help="Listen for StatsD at `:8125` (UDP and TCP), `udp://host:8125`, `tcp://host:8125`, `unix:///path`.",
+    )
+    listen_statsd_interval: float | None = option(
+        name="listen.statsd-interval",
+        default=None,
+        minimum=0.1,
+        maximum=86_400,
+        help="Seconds over which what comes by StatsD is added up; by default `--interval`.",
+    )
+    listen_statsd_percentiles: tuple[str, ...] = option(
+        name="listen.statsd-percentiles",
+        default=("50", "90", "95", "99"),
+        help="The percentiles of timers and histograms, such as `99.9`.",
+    )
+    listen_statsd_gauges: str = option(
+        name="listen.statsd-gauges",
+        default="1h",
+        help="How long a gauge is repeated that nobody sets any more: `30s`, `1h`, `0`, `forever`.",
+    )
+    listen_statsd_max_series: int = option(
+        name="listen.statsd-max-series",
+        default=10_000,
+        minimum=1,
+        maximum=10_000_000,
+        help="The most series in an interval; values of more are left out, and counted.",
+    )
+    listen_statsd_buffer: str = option(
+        name="listen.statsd-buffer",
+        default="4MiB",
+        help="The kernel's buffer of each UDP socket; without root, at most `net.core.rmem_max`.",
+    )
     spool_dir: str = option(
         name="spool.dir", default="", help="Keep on disk, in this directory, what a repository could not store yet."
     )

@@ -34,6 +34,47 @@ class Lateness:
         self.most = max(self.most, seconds)
 
 
+BAD_LINES = (
+    "too_long",
+    "encoding",
+    "name",
+    "value",
+    "type",
+    "rate",
+    "tags",
+    "mixed_tags",
+    "timestamp",
+    "section",
+    "event",
+    "service_check",
+    "cut",
+)
+"""Why a StatsD line is not taken: what the parser finds wrong with it, and ``cut``: its connection broke within it."""
+
+LEFT_OUT = ("series", "events", "range", "room")
+"""Why something that a StatsD listener understood is not in what it passes on: a value of a series, or an event, beyond
+the most that are kept; an aggregate beyond the range of a float; a set, or percentiles, beyond the memory for them."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """Counts of the StatsD listener since the start."""
+
+    packets: int = 0
+    """Datagrams; what comes over a connection is not in packets."""
+    lines: int = 0
+    bad: Counter[str] = field(default_factory=Counter)
+    """Lines that were not taken, by kind."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """By one of :data:`LEFT_OUT`."""
+    socket_drops: int = 0
+    """Packets that the kernel dropped because the socket's buffer was full."""
+    refused: int = 0
+    """Connections beyond the most that are held."""
+    series: int = 0
+    """Known at the moment."""
+
+
 @dataclass(slots=True)
 class Telemetry:
     """Counts since the start. Times are monotonic seconds."""
@@ -54,6 +95,8 @@ class Telemetry:
     engine_up: bool = False
     listed: float | None = None
     """When the engine last listed its containers."""
+    heard: Heard = field(default_factory=Heard)
+    """What came from applications."""
 
     @property
     def left_out(self) -> Counter[str]:

@@ -18,19 +18,19 @@ _REMEDIES = {
 }
 
 
-async def listen(host: str, port: int) -> list[socket.socket]:
+async def listen(host: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[socket.socket]:
     """A listening socket for each address that ``host`` has, all on one port; OSError when it cannot be.
 
-    The host ``""`` is every interface. Port 0 takes a free one.
+    The host ``""`` is every interface. Port 0 takes a free one. One of ``kind`` SOCK_DGRAM is only bound.
     """
     if not host:
-        return [_listen_everywhere(port)]
+        return [_listen_everywhere(port, kind)]
     listening: list[socket.socket] = []
     refused: OSError | None = None
     try:
-        for family, address in await _resolve(host, port):
+        for family, address in await _resolve(host, port, kind):
             try:
-                listening.append(_listen(family, (address[0], port, *address[2:])))
+                listening.append(_listen(family, (address[0], port, *address[2:]), kind))
             except OSError as error:
                 if error.errno not in _NOT_HERE:
                     raise
@@ -60,24 +60,36 @@ def remedy(error: OSError) -> str:
     return f"{reason[:1].lower()}{reason[1:]}: {right}"
 
 
-async def _resolve(host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:
+async def _resolve(host: str, port: int, kind: socket.SocketKind) -> list[tuple[int, tuple[Any, ...]]]:
     """The (family, address) pairs of ``host``, each once; OSError when it has none."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=kind)
     except UnicodeError:
         raise OSError(f"{host!r} is no host name") from None
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
-def _listen_everywhere(port: int) -> socket.socket:
+def _listen_everywhere(port: int, kind: socket.SocketKind) -> socket.socket:
     if socket.has_dualstack_ipv6():
         try:
-            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+            return _listen(socket.AF_INET6, ("", port), kind, dualstack=True)
         except OSError as error:
             if error.errno not in _NOT_HERE:
                 raise
-    return socket.create_server(("", port))
+    return _listen(socket.AF_INET, ("", port), kind)
 
 
-def _listen(family: int, address: tuple[Any, ...]) -> socket.socket:
-    return socket.create_server(address, family=family)
+def _listen(
+    family: int, address: tuple[Any, ...], kind: socket.SocketKind, *, dualstack: bool = False
+) -> socket.socket:
+    if kind == socket.SOCK_STREAM:
+        return socket.create_server(address, family=family, dualstack_ipv6=dualstack)
+    bound = socket.socket(family, kind)
+    try:
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not dualstack))
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound

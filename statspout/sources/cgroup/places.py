@@ -7,6 +7,7 @@ machine's, another namespace's, or a later one that got the same number.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ CONTROLLERS = ("cpuacct", "cpu", "memory", "blkio", "pids")
 """Those of cgroup v1 that have figures for us. On v2 all are in one folder."""
 
 _SHORTEST_ID = 32
+
+_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 _PARENTS = ("docker", "system.slice")
 """Where engines keep their containers by default, for a path of which only the end is known."""
@@ -44,6 +47,11 @@ def place_of(text: str, container_id: str, root: str) -> Place:
     if not unified:
         raise Unreadable("its process is in no cgroup")
     return Place(2, dict.fromkeys(CONTROLLERS, _folder([root], unified[0], container_id)))
+
+
+def ids_in(text: str) -> list[str]:
+    """The ids of containers, as engines make them, in a /proc/PID/cgroup, each once, the outermost first."""
+    return list(dict.fromkeys(_ID.findall(text)))
 
 
 def looks_like_root(root: str) -> bool:

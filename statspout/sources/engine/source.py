@@ -73,6 +73,8 @@ class EngineSource(Source):
         self._daemons = daemons
         self._filters = filters
         self._host = host
+        self.host = host or socket.gethostname()
+        """The host of every sample, once the engine was met."""
         self._relist = relist
         self._roots = roots
         self._insist = insist
@@ -136,7 +138,7 @@ class EngineSource(Source):
         """What is done at each connection: the engine may have another name or version than before."""
 
         def met(engine: Engine) -> None:
-            collector.host = self._host or engine.name or socket.gethostname()
+            collector.host = self.host = self._host or engine.name or socket.gethostname()
             collector.meet(engine)
             api = ".".join(map(str, engine.api or ("unknown",)))
             log.debug("engine %s: version %s, API %s", self._client.address, engine.version, api)

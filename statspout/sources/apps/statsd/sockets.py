@@ -1,0 +1,354 @@
+"""The sockets that lines come in by, and how much is taken from each at a time: nobody else may wait for long."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from statspout.errors import ConfigError
+from statspout.logs import Limited
+from statspout.sources.apps.statsd.addresses import SETTING, Address
+from statspout.sources.apps.statsd.aggregate import Aggregator
+from statspout.sources.apps.statsd.parse import LONGEST_LINE
+from statspout.sources.apps.statsd.senders import Senders
+from statspout.telemetry import Heard
+from statspout.web import sockets
+from statspout.web.address import show_address
+
+log = logging.getLogger("statspout.statsd")
+
+MOST_CONNECTIONS = 1000
+"""Over TCP, all listening sockets together; more are closed at once, and counted."""
+
+_PACKETS, _BYTES = 64, 48 * 1024
+"""What is taken from a socket at once: a millisecond or two of work."""
+
+_LARGEST = 65_536
+"""Bytes of a datagram: what UDP can have, and a page more than any client sends to a unix socket."""
+
+_SO_MEMINFO, _DROPS = 55, 8
+"""Linux' socket option with the state of a socket's memory, 32-bit numbers, and which of them counts its drops."""
+
+_SO_RCVBUFFORCE = 33
+_CREDENTIALS = struct.Struct("3i")
+_FREE_PORTS = 8
+"""How often another free port is tried, when the one that was free for UDP is not for TCP."""
+
+_MODE = 0o722
+"""Whoever is given the unix socket may write to it: containers have users of their own."""
+
+
+class Listener:
+    """Listens at ``addresses`` and feeds the aggregator until closed. ``buffer`` is the kernel's for each socket."""
+
+    def __init__(
+        self, addresses: list[Address], aggregator: Aggregator, senders: Senders, heard: Heard, buffer: int
+    ) -> None:
+        self._addresses = addresses
+        self._aggregator = aggregator
+        self._senders = senders
+        self._heard = heard
+        self._buffer = buffer
+        self._datagrams: list[Datagrams] = []
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[Connection] = set()
+        self._paths: dict[Path, int] = {}
+        self._limited = Limited(log)
+        self.bound: list[str] = []
+        """The addresses as they became."""
+
+    async def open(self) -> None:
+        """Begin. ConfigError, and nothing is left open, when an address cannot be had."""
+        for address in self._addresses:
+            try:
+                if address.path:
+                    self._receive(_unix(address.path), address.path)
+                else:
+                    await self._open_network(address)
+            except OSError as error:
+                self.close()
+                right = "another path is right" if address.path else ""
+                told = f"{error.strerror or error}: {right}" if right else sockets.remedy(error)
+                raise ConfigError(f"--{SETTING}: {address} cannot be listened on: {told}") from error
+
+    def close(self) -> None:
+        """Take in what has arrived by now, then end. Harmless when not open."""
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            connection.finish()
+        for datagrams in self._datagrams:
+            datagrams.finish()
+        for path, inode in self._paths.items():
+            with suppress(OSError):
+                if path.stat().st_ino == inode:
+                    path.unlink()
+        self._servers, self._datagrams, self._paths = [], [], {}
+
+    def count_drops(self) -> None:
+        """Count what the kernel dropped since the last time, and say so."""
+        dropped = sum(datagrams.drops() for datagrams in self._datagrams)
+        if dropped:
+            self._heard.socket_drops += dropped
+            self._limited.warning("drops", "statsd: the kernel dropped %d packets: they came faster than read", dropped)
+
+    async def _open_network(self, address: Address) -> None:
+        for attempt in range(_FREE_PORTS):
+            port, opened = address.port, []
+            try:
+                for kind in address.kinds:
+                    type_ = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
+                    opened.append((kind, await sockets.listen(address.host, port, type_)))
+                    port = opened[-1][1][0].getsockname()[1]
+                break
+            except OSError:
+                for _, listening in opened:
+                    sockets.close(listening)
+                if address.port or not opened or attempt == _FREE_PORTS - 1:
+                    raise
+        for kind, listening in opened:
+            for each in listening:
+                await self._begin(kind, each, address.host or "0.0.0.0")  # noqa: S104 - only shown
+
+    async def _begin(self, kind: str, sock: socket.socket, host: str) -> None:
+        self.bound.append(f"{kind}://{show_address(host, sock.getsockname()[1])}")
+        if kind == "udp":
+            self._receive(sock)
+        else:
+            loop = asyncio.get_running_loop()
+            self._servers.append(await loop.create_server(self._connection, sock=sock))
+
+    def _receive(self, sock: socket.socket, path: str = "") -> None:
+        sock.setblocking(False)
+        _enlarge(sock, self._buffer)
+        if path:
+            self._paths[Path(path)] = Path(path).stat().st_ino
+            self.bound.append(f"unix://{path}")
+            self._datagrams.append(UnixDatagrams(sock, self._aggregator, self._senders, self._heard))
+        else:
+            self._datagrams.append(Datagrams(sock, self._aggregator, self._senders, self._heard))
+        self._datagrams[-1].begin()
+
+    def _connection(self) -> Connection:
+        return Connection(self._aggregator, self._senders, self._connections, self._heard)
+
+
+class Datagrams:
+    """A UDP socket: a packet has whole lines."""
+
+    def __init__(self, sock: socket.socket, aggregator: Aggregator, senders: Senders, heard: Heard) -> None:
+        self.sock = sock
+        self.aggregator = aggregator
+        self.senders = senders
+        self.heard = heard
+        self._dropped = 0
+        self._limited = Limited(log)
+
+    def begin(self) -> None:
+        """Read whenever there is something."""
+        asyncio.get_running_loop().add_reader(self.sock, self.read)
+
+    def read(self) -> int:
+        """Take what is there, but no more than a batch; returns how many packets there were."""
+        packets: list[bytes] = []
+        size = 0
+        receive = self.sock.recv
+        try:
+            while size < _BYTES and len(packets) < _PACKETS:
+                packets.append(packet := receive(_LARGEST))
+                size += len(packet)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._limited.warning("receive", "statsd: receiving: %s", error.strerror or error)
+        if packets:
+            self.heard.packets += len(packets)
+            self.aggregator.feed(b"\n".join(packets), self.senders.unknown, time.time_ns())
+        return len(packets)
+
+    def drops(self) -> int:
+        """How many packets the kernel has dropped since the last time; 0 where it does not say."""
+        try:
+            state = self.sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * (_DROPS + 1))
+        except OSError:
+            return 0
+        if len(state) < 4 * (_DROPS + 1):
+            return 0
+        count: int = struct.unpack_from("I", state, 4 * _DROPS)[0]
+        new, self._dropped = (count - self._dropped) % 2**32, count
+        return new
+
+    def finish(self) -> None:
+        """Let nothing more in, take what has arrived, and close."""
+        with suppress(RuntimeError):
+            asyncio.get_running_loop().remove_reader(self.sock)
+        with suppress(OSError):
+            self.shut()
+            while self.read():
+                pass
+        self.heard.socket_drops += self.drops()
+        self.sock.close()
+
+    def shut(self) -> None:
+        """A socket that is connected, to itself, gets nothing from others."""
+        self.sock.connect(self.sock.getsockname())
+
+
+class UnixDatagrams(Datagrams):
+    """A unix datagram socket: the kernel says with each packet whose it is."""
+
+    def read(self) -> int:
+        """As for UDP, but that each packet has a sender, and may be cut."""
+        count = size = 0
+        try:
+            while size < _BYTES and count < _PACKETS:
+                packet, ancillary, flags, _ = self.sock.recvmsg(_LARGEST, socket.CMSG_SPACE(_CREDENTIALS.size))
+                if not packet and not ancillary:
+                    break  # Shut, and empty.
+                count, size = count + 1, size + len(packet)
+                if flags & socket.MSG_TRUNC:
+                    packet = packet[: packet.rfind(b"\n") + 1]
+                    self.aggregator.bad("too_long", f"a packet of more than {_LARGEST} bytes, of which the end is lost")
+                self.aggregator.feed(packet, self.senders.of_process(_pid(ancillary)), time.time_ns())
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._limited.warning("receive", "statsd: receiving: %s", error.strerror or error)
+        self.heard.packets += count
+        return count
+
+    def drops(self) -> int:
+        """None: a full socket lets its senders wait, or tells them."""
+        return 0
+
+    def shut(self) -> None:
+        """Who sends now is told."""
+        self.sock.shutdown(socket.SHUT_RD)
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A TCP connection: lines end with a newline, and the last one with the connection."""
+
+    # What is received is looked at before anything else is: one buffer does for all of them.
+    _buffer = bytearray(_LARGEST)
+
+    def __init__(self, aggregator: Aggregator, senders: Senders, connections: set[Connection], heard: Heard) -> None:
+        self._aggregator = aggregator
+        self._senders = senders
+        self._all = connections
+        self._heard = heard
+        self._transport: asyncio.Transport | None = None
+        self._begun = b""
+        """The beginning of a line."""
+        self._skipping = False
+        """Whether the rest of a line is on its way that was too long."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take it, or, when there are too many, close it."""
+        assert isinstance(transport, asyncio.Transport)
+        if len(self._all) >= MOST_CONNECTIONS:
+            self._heard.refused += 1
+            transport.abort()
+            return
+        self._transport = transport
+        self._all.add(self)
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio says what it would like
+        """Where the next bytes go."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes have come."""
+        self._take(bytes(memoryview(self._buffer)[:nbytes]))
+
+    def eof_received(self) -> None:
+        """Nothing more comes: what is there is a line."""
+        if not self._skipping:
+            self._feed(self._begun)
+        self._begun = b""
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason matters to nobody
+        """It is over. Half a line may look like another one, and is none."""
+        self._all.discard(self)
+        if self._begun:
+            self._heard.lines += 1
+            self._aggregator.bad("cut", "the connection broke within it")
+            self._begun = b""
+
+    def finish(self) -> None:
+        """Take what has arrived, and close."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            with suppress(OSError):
+                fileno = transport.get_extra_info("socket").fileno()
+                while data := os.read(fileno, _LARGEST):
+                    self._take(data)
+            transport.abort()
+
+    def _take(self, data: bytes) -> None:
+        whole, newline, begun = data.rpartition(b"\n")
+        if newline:
+            if self._skipping:
+                self._skipping = False
+                whole = whole.partition(b"\n")[2]
+            else:
+                whole = self._begun + whole
+            self._begun = begun
+            self._feed(whole)
+        elif not self._skipping:
+            self._begun += begun
+        if len(self._begun) > LONGEST_LINE:
+            self._heard.lines += 1
+            self._aggregator.bad("too_long", f"{LONGEST_LINE} bytes and no end: less is right")
+            self._begun, self._skipping = b"", True
+
+    def _feed(self, lines: bytes) -> None:
+        if lines:
+            self._aggregator.feed(lines, self._senders.unknown, time.time_ns())
+
+
+def _pid(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """The number of the process that sent a datagram, as it is here; 0 when it has none here."""
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS) and len(data) >= _CREDENTIALS.size:
+            pid: int = _CREDENTIALS.unpack_from(data)[0]
+            return pid
+    return 0
+
+
+def _enlarge(sock: socket.socket, size: int) -> None:
+    """Ask for so many bytes of buffer: beyond the system's limit where we may, else up to it."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
+
+def _unix(path: str) -> socket.socket:
+    """A bound unix datagram socket; one that nobody listens at any more is replaced. OSError when it cannot be."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        _remove_stale(Path(path))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        sock.bind(path)
+        Path(path).chmod(_MODE)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(path: Path) -> None:
+    if not path.is_socket():
+        return  # To bind says that there is another kind of file.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()

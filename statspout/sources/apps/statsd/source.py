@@ -1,0 +1,109 @@
+"""The StatsD listener as a source: what applications send, flushed to the sink at the end of each interval."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+from statspout.errors import ConfigError
+from statspout.quantities import amount, seconds
+from statspout.sample import Metric
+from statspout.settings import Settings
+from statspout.source import Sink, Source
+from statspout.sources.apps.statsd.addresses import parse_addresses
+from statspout.sources.apps.statsd.aggregate import Aggregator
+from statspout.sources.apps.statsd.senders import Senders
+from statspout.sources.apps.statsd.sockets import Listener
+from statspout.sources.apps.statsd.summary import Percentile
+from statspout.sources.cgroup.container import Roots
+from statspout.sources.roster import Roster
+from statspout.telemetry import Heard
+
+_PERCENTILE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,4})?")
+
+
+class StatsdSource(Source):
+    """Listens at the addresses of ``settings``. ConfigError when one of them, or another setting, is wrong.
+
+    ``host`` gives the host of every record. ``roster`` knows which containers run; ``roots`` are where the kernel's
+    files of theirs are, None when they are elsewhere.
+    """
+
+    def __init__(
+        self, settings: Settings, heard: Heard, roster: Roster, roots: Roots | None, host: Callable[[], str]
+    ) -> None:
+        self.interval = settings.listen_statsd_interval or settings.interval
+        self.addresses = parse_addresses(settings.listen_statsd)
+        self._host = host
+        self._senders = Senders(roster, roots)
+        self._aggregator = Aggregator(
+            heard,
+            percentiles=[_percentile(text) for text in settings.listen_statsd_percentiles],
+            most=settings.listen_statsd_max_series,
+            keep=_keep(settings.listen_statsd_gauges),
+            named=self._senders.named,
+            look_up=self._senders.look_up,
+        )
+        buffer = amount(settings.listen_statsd_buffer, "listen.statsd-buffer")
+        self.listener = Listener(self.addresses, self._aggregator, self._senders, heard, buffer)
+        self._flushed = 0.0
+
+    async def open(self) -> None:
+        """Listen. ConfigError when an address cannot be had."""
+        await self.listener.open()
+        self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        """End. Harmless when not open."""
+        self.listener.close()
+
+    async def run(self, sink: Sink) -> None:
+        """Flush at every multiple of the interval, by the clock; when cancelled, what came since too."""
+        try:
+            while True:
+                now = time.time()
+                end = (math.floor(now / self.interval) + 1) * self.interval
+                await asyncio.sleep(end - now)
+                # A clock that was set meanwhile may make it another moment than was waited for.
+                await self._flush(sink, round(end * 1e9) if abs(time.time() - end) < self.interval else time.time_ns())
+        except asyncio.CancelledError:
+            self.listener.close()
+            for metrics in self._flush_all(time.time_ns()):
+                sink.push_all(metrics, last=False)
+            raise
+
+    async def _flush(self, sink: Sink, end_ns: int) -> None:
+        """Others have their turn between slices; what comes meanwhile counts as of before or after, but once."""
+        self.listener.count_drops()
+        for metrics in self._flush_all(end_ns):
+            sink.push_all(metrics, last=False)
+            await asyncio.sleep(0)
+        sink.push_all((), last=True)
+        self._senders.tidy()
+
+    def _flush_all(self, end_ns: int) -> Iterator[list[Metric]]:
+        now = time.monotonic()
+        interval, self._flushed = now - self._flushed, now
+        return self._aggregator.flush(end_ns, now, round(interval, 6), self._host())
+
+
+def _percentile(text: str) -> Percentile:
+    if not _PERCENTILE.fullmatch(text.strip()) or not 0 < Fraction(text.strip()) <= 100:
+        raise ConfigError(f"--listen.statsd-percentiles: {text!r} is wrong: above 0 and at most 100, as 99.9, is right")
+    return Percentile(text.strip())
+
+
+def _keep(text: str) -> float:
+    """For how many seconds a gauge is repeated that nobody sets."""
+    if text in ("0", "forever"):
+        return 0.0 if text == "0" else math.inf
+    try:
+        return seconds(text, "listen.statsd-gauges")
+    except ConfigError:
+        raise ConfigError(
+            f"--listen.statsd-gauges: {text!r} is wrong: a length of time such as 1h, 0, or forever, is right"
+        ) from None

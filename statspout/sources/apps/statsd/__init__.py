@@ -1,0 +1,1 @@
+"""StatsD: the lines that applications send, read, added up and made metrics of."""

@@ -195,11 +195,13 @@ class Stream(Wire):
     def _has_ended(self) -> bool:
         """Whether the other side has closed it, as far as that is known; StatsD servers answer nothing."""
         assert self._socket is not None, "open comes before push"
+        self._socket.setblocking(False)
         try:
-            while heard := self._socket.recv(4096, socket.MSG_DONTWAIT):
+            while self._socket.recv(4096):
                 pass
-            return not heard
-        except (BlockingIOError, InterruptedError):
+        except BlockingIOError:
+            self._socket.settimeout(_PATIENCE)
             return False
         except OSError:
-            return True
+            pass
+        return True

@@ -36,6 +36,7 @@ class Receiver:
         self._marks = itertools.count()
         self._came = threading.Condition()
         self._host = host
+        self._connection: socket.socket | None = None
         self.start()
 
     @property
@@ -74,8 +75,9 @@ class Receiver:
             assert self._came.wait_for(came, _PATIENCE), f"it did not come; what came is {self.packets[-5:]}"
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+        for one in (self._socket, self._connection):
+            with contextlib.suppress(OSError, AttributeError):
+                one.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]  # there may be none
         if self._scheme != "tcp" and self._thread.is_alive():
             with contextlib.suppress(OSError), socket.socket(self._socket.family, socket.SOCK_DGRAM) as sender:
                 sender.sendto(b"mark:end", self._at)
@@ -92,9 +94,9 @@ class Receiver:
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                connection, _ = self._socket.accept()
-                with connection:
-                    while packet := connection.recv(65536):
+                self._connection, _ = self._socket.accept()
+                with self._connection:
+                    while packet := self._connection.recv(65536):
                         self._keep(packet)
 
     def _keep(self, packet: bytes) -> None:

@@ -94,7 +94,7 @@ def test_growth_while_the_server_was_away_is_there_when_it_is_back(server: Refer
 def test_a_restarted_container_begins_anew(server: ReferenceServer) -> None:
     repository = opened(server, dialect="brubeck")
     again = Container(id=sample().container.id, name="web", started_at=10**18)
-    bare = {"time_ns": 1, "host": "n"}
+    bare: dict[str, Any] = {"time_ns": 1, "host": "n"}
     repository.push([ContainerSample(**bare, container=again, rx_bytes=value) for value in (500, 510)])
     later = Container(id=again.id, name="web", started_at=10**18 + 1)
     repository.push([ContainerSample(**bare, container=later, rx_bytes=value) for value in (600, 601)])

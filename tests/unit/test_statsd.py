@@ -400,7 +400,7 @@ def test_what_cannot_be_sent_is_rejected_and_the_rest_is_sent(bad: Metric, told:
     with pytest.raises(Rejected) as caught:
         repository.push([metric("gauge", 1), bad, metric("gauge", 2)])
     assert (str(caught.value), caught.value.rest) == (told, "stored")
-    assert caught.value.indices == {1}
+    assert caught.value.indices == frozenset({1})
     assert receiver.lines() == ["shop.orders:1|g|#host:node-1", "shop.orders:2|g|#host:node-1"]
     repository.close()
 
@@ -504,7 +504,7 @@ def test_lines_over_tcp_are_ended_and_a_connection_that_was_closed_is_made_anew(
         repository.push([metric("gauge", 3, "t")])
         receiver.wait_for(lambda: receiver.packets[1:] == [b"t.host.node-1:3|g\n"])
         receiver.close()
-        with pytest.raises(RepositoryError, match="tcp://.*: nobody listens there"):
+        with pytest.raises(RepositoryError, match=r"tcp://.*: nobody listens there"):
             repository.push([metric("gauge", 1, "t")])
         repository.close()
 

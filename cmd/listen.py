@@ -8,6 +8,7 @@ import os
 import re
 import selectors
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -27,6 +28,9 @@ VARIABLES = ("STATSPOUT_CLIENT_STATSD", "FLUX_FRIPP_STATSD")
 _PORT = 8125
 _BUFFER = 4 * 1024 * 1024
 """Bytes that may wait while what came is printed; the kernel may allow less."""
+
+_SO_MEMINFO = 55
+"""Linux: nine numbers of 32 bits about a socket, of which the last are its drops."""
 
 _LARGEST = 65_536
 """Bytes: more are in no datagram."""
@@ -124,13 +128,20 @@ class Listener:
         else:
             ended = os.pidfd_open(process.pid)
             self._selector.register(ended, selectors.EVENT_READ, lambda: self._end(process, ended))
-        while not self._done():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                self._say(f"{self._missing()} within {timeout:g} s")
-                return 1
+        while not self._done() and (left := deadline - time.monotonic()) > 0:
             self._turn(left)
-        return int(self._command != 0 or self._malformed > 0)
+        if lost := self._lost():
+            self._say(f"{counted(lost, 'packet')} lost: they came faster than they are printed")
+        if not self._done():
+            self._say(f"{self._missing()} within {timeout:g} s")
+        return int(not self._done() or self._command != 0 or self._malformed > 0)
+
+    def _lost(self) -> int:
+        """How many datagrams the kernel had no room for; only of UDP does it say so."""
+        if self.place.scheme != "udp":
+            return 0
+        told = self._server.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 9 * 4)
+        return struct.unpack("9I", told)[-1] if len(told) == 9 * 4 else 0
 
     def _turn(self, patience: float) -> bool:
         """Take what there is, or what comes within that many seconds; False when nothing did."""
@@ -267,7 +278,7 @@ def _running(command: Sequence[str], place: Place) -> Iterator[subprocess.Popen[
         yield None
         return
     try:
-        process = subprocess.Popen(command, env={**os.environ, **environment(place)})
+        process = subprocess.Popen(command, env={**os.environ, **environment(place)})  # noqa: S603 - it is the user's own
     except OSError as error:
         raise ConfigError(f"{command[0]}: it cannot be run: {error.strerror or error}") from error
     try:

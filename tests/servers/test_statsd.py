@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from support.statsd import ReferenceServer
+from support.statsd_lines import TAKEN
 
 from statspout import Container, ContainerSample, Metric, RepositoryError, Summary
 from statspout.repositories.statsd import StatsD
@@ -111,3 +113,21 @@ def test_over_ipv6() -> None:
         server.took(1)
         assert server.holds("gauges")["six.host.n"] == 1
         repository.close()
+
+
+def test_it_takes_what_the_rules_of_listen_say_that_it_takes(server: ReferenceServer) -> None:
+    taken = [line for line, servers in TAKEN.items() if "etsy" in servers and line]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for line in taken:
+            sender.sendto(line, (server.host, server.port))
+    server.took(len(taken))
+
+
+@pytest.mark.parametrize(
+    "line", [b"a:b|g", b"a:1", b"a:-1|ms", b"a:1:2|ms", b"a:1|c|c:abc", b"_e{1,1}:a|b", b"_sc|a|0"]
+)
+def test_a_line_that_it_does_not_take_is_bad_there_too(line: bytes, server: ReferenceServer) -> None:
+    assert "etsy" not in TAKEN[line]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(line, (server.host, server.port))
+    server.wait_for(lambda: server.holds("counters")["statsd.bad_lines_seen"] == 1)

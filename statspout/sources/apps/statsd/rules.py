@@ -7,7 +7,8 @@ if they were a counter's does not take a histogram.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import chain
 from typing import Literal, NamedTuple
 
 from statspout.sources.apps.statsd.parse import BadLine, Event, Line, ServiceCheck, parse
@@ -94,27 +95,36 @@ def problem(line: bytes, dialect: str) -> str | None:
         return None if rules.events else "events are not taken"
     if isinstance(read, ServiceCheck):
         return None if rules.checks else "service checks are not taken"
-    return next((told for check in _CHECKS for told in check(line, read, rules)), None)
+    checks = (
+        _ends(line, rules),
+        _name(read, rules),
+        _types(read, rules),
+        _tags(line, rules),
+        _values(line, read, rules),
+        _numbers(line, read, rules),
+        _fields(line, rules),
+    )
+    return next(chain(*checks), None)
 
 
-def _ends(line: bytes, read: Line, rules: Rules) -> Iterator[str]:
+def _ends(line: bytes, rules: Rules) -> Iterator[str]:
     if line != line.strip() and not (rules.strip and line.strip() == line.rstrip(b"\r")):
         yield "white space around the line, such as a carriage return: none is right"
 
 
-def _name(line: bytes, read: Line, rules: Rules) -> Iterator[str]:
+def _name(read: Line, rules: Rules) -> Iterator[str]:
     if not re.fullmatch(rules.names, read.name):
         yield f"the name {read.name[:80]!r} is wrong: letters, digits, _ and - with dots between are right"
 
 
-def _types(line: bytes, read: Line, rules: Rules) -> Iterator[str]:
+def _types(read: Line, rules: Rules) -> Iterator[str]:
     known = rules.types.split()
     for reading in read.readings:
         if reading.type not in known:
             yield f"the type {reading.type!r} is not taken for what it is: one of {', '.join(known)} is right"
 
 
-def _tags(line: bytes, read: Line, rules: Rules) -> Iterator[str]:
+def _tags(line: bytes, rules: Rules) -> Iterator[str]:
     style = _style_of(line)
     if style and style not in rules.tags.split():
         known = rules.tags.replace(" ", " or ")
@@ -149,15 +159,11 @@ def _numbers(line: bytes, read: Line, rules: Rules) -> Iterator[str]:
         yield "the rate has an exponent: digits and a point are right"
 
 
-def _fields(line: bytes, read: Line, rules: Rules) -> Iterator[str]:
+def _fields(line: bytes, rules: Rules) -> Iterator[str]:
     for section in line.split(b"|")[2:]:
         name = _field(section)
         if name and name not in rules.fields.split():
             yield f"the section {section[:80].decode(errors='backslashreplace')!r} is not taken"
-
-
-_Check = Callable[[bytes, Line, Rules], Iterator[str]]
-_CHECKS: tuple[_Check, ...] = (_ends, _name, _types, _tags, _values, _numbers, _fields)
 
 
 def _style_of(line: bytes) -> str:

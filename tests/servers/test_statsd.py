@@ -130,4 +130,4 @@ def test_a_line_that_it_does_not_take_is_bad_there_too(line: bytes, server: Refe
     assert "etsy" not in TAKEN[line]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.sendto(line, (server.host, server.port))
-    server.wait_for(lambda: server.holds("counters")["statsd.bad_lines_seen"] == 1)
+    server.wait_for(lambda: server.holds("counters")["statsd.bad_lines_seen"] > 0)

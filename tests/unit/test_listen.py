@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -194,8 +193,8 @@ def test_over_tcp_lines_count_and_the_last_needs_its_newline(capsys: pytest.Capt
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "statsd.sock"
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "statsd.sock"
 
 
 def test_a_unix_socket_is_gone_in_the_end(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from statspout import __version__
@@ -16,7 +16,9 @@ from statspout.logs import censored
 if TYPE_CHECKING:
     from statspout.repository import Repository
 
-_COMMANDS = ("check", "config", "repositories")
+_COMMANDS = ("check", "config", "listen", "repositories")
+_OWN_FLAGS = ("listen",)
+"""Commands with flags of their own, among them --help; a command of the user's may stand behind them."""
 
 USAGE = """\
 Usage: statspout [COMMAND] [OPTIONS]
@@ -27,6 +29,7 @@ Commands:
   (none)         collect until SIGTERM or SIGINT
   check          check the settings and the engine, and end
   config         print a configuration file with every setting
+  listen         print what StatsD clients send, and check it
   repositories   list the repositories that can be selected
 
   --help, -h     this text
@@ -70,6 +73,8 @@ def main(argv: Sequence[str] | None = None, *, repositories: Sequence[type[Repos
 
 
 def _dispatch(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
+    if arguments and arguments[0] in _OWN_FLAGS:
+        return _command_of(arguments[0])(arguments[1:], classes)
     if {"--help", "-h", "-help"} & set(arguments):
         return _help(arguments, classes)
     if {"--version", "-version"} & set(arguments):
@@ -80,8 +85,13 @@ def _dispatch(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
         return _run(arguments, classes)
     if command not in _COMMANDS:
         raise ConfigError(f"there is no command {command!r}: {', '.join(_COMMANDS)}, or none, is right")
-    # Each is a function in the module of its name.
-    return int(getattr(importlib.import_module(f"statspout.cmd.{command}"), command)(arguments, classes))
+    return _command_of(command)(arguments, classes)
+
+
+def _command_of(name: str) -> Callable[[Sequence[str], Sequence[type[Repository]]], int]:
+    """Each is a function in the module of its name."""
+    found: Callable[..., int] = getattr(importlib.import_module(f"statspout.cmd.{name}"), name)
+    return found
 
 
 def _command(arguments: list[str]) -> str:

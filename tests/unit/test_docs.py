@@ -50,6 +50,8 @@ def test_every_flag_in_the_text_exists(page: Path, capsys: pytest.CaptureFixture
     known |= {"--graphite.token-file", "--pid", "--cgroupns", "--cgroup-parent", "--ulimit"}
     # Those of two instances that the page on repositories has.
     known |= {"--influxdb.near.url", "--influxdb.far.url"}
+    main(["listen", "--help"])
+    known |= set(re.findall(r"--[a-z]+(?:-[a-z]+)*", capsys.readouterr().out))
     for script in (ROOT / "bench").glob("*.py"):
         known |= set(re.findall(r'add_argument\("(--[a-z]+)"', script.read_text()))
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", page.read_text()))

@@ -1,0 +1,351 @@
+"""``statspout listen``: what StatsD clients send, line by line, waited for and checked."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import selectors
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from statspout.errors import ConfigError
+from statspout.logs import counted, printed
+from statspout.repository import Repository
+from statspout.sources.apps.statsd.rules import RULES, problem
+from statspout.web.address import parse_address, show_address
+
+VARIABLES = ("STATSPOUT_CLIENT_STATSD", "FLUX_FRIPP_STATSD")
+"""Where a client is told the server's address; the second knows UDP over IPv4 only."""
+
+_PORT = 8125
+_BUFFER = 4 * 1024 * 1024
+"""Bytes that may wait while what came is printed; the kernel may allow less."""
+
+_SO_MEMINFO = 55
+"""Linux: nine numbers of 32 bits about a socket, of which the last are its drops."""
+
+_LARGEST = 65_536
+"""Bytes: more are in no datagram."""
+
+_GRACE = 5.0
+"""Seconds for the command to end when it is told to."""
+
+_SCHEME = re.compile(r"(?:(udp|tcp|unix)://)?(.*)", re.DOTALL)
+
+_HELP = f"""\
+Usage: statspout listen [OPTIONS] [-- COMMAND...]
+
+Print each StatsD line that comes, and end: with 0 when what was waited for came,
+every line was right and the command ended with 0, else with 1.
+
+  -s, --search-for METRIC  wait for a line with METRIC in its name
+  -w, --wait-for N         wait for N packets; over TCP, lines (1)
+  -t, --timeout SECONDS    wait no longer; 0 waits for ever (10)
+  -V, --validate           see whether a server would take each line, and say why not
+      --dialect NAME       that server: {", ".join(RULES)} (statspout)
+      --address ADDRESS    where to listen: host:port, udp://, tcp:// or unix:///path
+                           (127.0.0.1:{_PORT}; with a command, a free port of 127.0.0.1)
+
+The command finds the address in {VARIABLES[0]} and, for UDP over IPv4,
+in {VARIABLES[1]}.
+
+  statspout listen --wait-for=3 --validate --dialect=etsy
+  statspout listen --search-for=orders.placed -- python shop.py
+"""
+
+
+class Place(NamedTuple):
+    """Where to listen: ``udp`` or ``tcp`` with a host and a port, or ``unix`` with a path as the host."""
+
+    scheme: str
+    host: str
+    port: int = 0
+
+    def __str__(self) -> str:
+        where = self.host if self.scheme == "unix" else show_address(self.host, self.port)
+        return f"{self.scheme}://{where}"
+
+
+def listen(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) -> int:  # noqa: ARG001 - as all commands
+    """Print what comes; the exit code is 0, or 1 when something is missing or malformed, or the command failed.
+
+    A wrong flag is a ConfigError.
+    """
+    own, command = _split(arguments)
+    options = _parser().parse_args(own)
+    if options.help:
+        print(_HELP, end="")
+        return 0
+    place = parsed_place(options.address or f"127.0.0.1:{0 if command else _PORT}")
+    wanted = Wanted(options.search_for, options.wait_for, options.dialect if options.validate else None)
+    with Listener(place, wanted) as listener:
+        print(f"listening at {listener.place}", file=sys.stderr, flush=True)
+        with _running(command, listener.place) as process:
+            return listener.listen(options.timeout or float("inf"), process)
+
+
+class Wanted(NamedTuple):
+    """What to wait for, and, with a dialect, by whose rules each line is checked."""
+
+    metric: str | None = None
+    packets: int = 1
+    dialect: str | None = None
+
+
+class Listener:
+    """Takes packets at a place, prints their lines, and knows when there were enough.
+
+    It listens from the beginning; ``place`` has the port that it became. The end of a ``with`` closes it.
+    """
+
+    def __init__(self, place: Place, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._packets = 0
+        self._seen = wanted.metric is None
+        self._malformed = 0
+        self._command: int | None = None
+        self._selector = selectors.DefaultSelector()
+        self._server = _bound(place)
+        self.place = place
+        if place.scheme != "unix":
+            self.place = Place(place.scheme, *self._server.getsockname()[:2])
+        take = self._accept if place.scheme == "tcp" else self._datagrams
+        self._selector.register(self._server, selectors.EVENT_READ, take)
+
+    def listen(self, timeout: float, process: subprocess.Popen[bytes] | None = None) -> int:
+        """Print until there is enough and the process has ended, ``timeout`` seconds at most; returns the exit code."""
+        deadline = time.monotonic() + timeout
+        if process is None:
+            self._command = 0
+        else:
+            ended = os.pidfd_open(process.pid)
+            self._selector.register(ended, selectors.EVENT_READ, lambda: self._end(process, ended))
+        while not self._done() and (left := deadline - time.monotonic()) > 0:
+            self._turn(left)
+        if lost := self._lost():
+            self._say(f"{counted(lost, 'packet')} lost: they came faster than they are printed")
+        if not self._done():
+            self._say(f"{self._missing()} within {timeout:g} s")
+        return int(not self._done() or self._command != 0 or self._malformed > 0)
+
+    def _lost(self) -> int:
+        """How many datagrams the kernel had no room for; only of UDP does it say so."""
+        if self.place.scheme != "udp":
+            return 0
+        told = self._server.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 9 * 4)
+        return struct.unpack("9I", told)[-1] if len(told) == 9 * 4 else 0
+
+    def _turn(self, patience: float) -> bool:
+        """Take what there is, or what comes within that many seconds; False when nothing did."""
+        events = self._selector.select(None if patience == float("inf") else patience)
+        for key, _ in events:
+            key.data()
+        return bool(events)
+
+    def _done(self) -> bool:
+        if self._command is None:
+            return False
+        return self._command != 0 or (self._seen and self._packets >= self._wanted.packets)
+
+    def _missing(self) -> str:
+        if not self._seen:
+            return f"no {self._wanted.metric} came"
+        if self._packets < self._wanted.packets:
+            return f"{counted(self._packets, 'packet')} of {self._wanted.packets} came"
+        return "the command did not end"
+
+    def _end(self, process: subprocess.Popen[bytes], ended: int) -> None:
+        """The process is over: what it sent is in the sockets now, and is read before anything is decided."""
+        self._selector.unregister(ended)
+        os.close(ended)
+        code = process.wait()
+        while self._turn(0):
+            pass
+        self._command = code
+        if code:
+            self._say(f"the command ended with {code}" if code > 0 else f"the command ended by signal {-code}")
+
+    def _datagrams(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                packet = self._server.recv(_LARGEST)
+                self._packets += 1
+                for line in packet.removesuffix(b"\n").split(b"\n"):
+                    self._take(line)
+
+    def _accept(self) -> None:
+        connection, _ = self._server.accept()
+        connection.setblocking(False)
+        rest = bytearray()
+        self._selector.register(connection, selectors.EVENT_READ, lambda: self._stream(connection, rest))
+
+    def _stream(self, connection: socket.socket, rest: bytearray) -> None:
+        """Take the whole lines of what came; each counts as a packet."""
+        try:
+            came = connection.recv(_LARGEST)
+        except ConnectionError:
+            came = b""
+        rest += came
+        *lines, left = bytes(rest).split(b"\n")
+        rest[:] = left
+        if not came:
+            self._selector.unregister(connection)
+            connection.close()
+            if left:
+                self._take(left, "there is no newline at its end")
+        for line in lines:
+            self._packets += 1
+            self._take(line)
+
+    def _take(self, line: bytes, wrong: str | None = None) -> None:
+        shown = printed(line.decode(errors="backslashreplace"))
+        print(shown, flush=True)
+        name = line.partition(b":")[0] if not line.startswith(b"_") else line
+        self._seen = self._seen or (self._wanted.metric or "").encode() in name
+        if self._wanted.dialect is None:
+            return
+        reason = wrong or problem(line, self._wanted.dialect)
+        if reason is not None:
+            self._malformed += 1
+            self._say(f'malformed: "{shown}": {printed(reason)} ({self._wanted.dialect})')
+
+    def _say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.fileobj, socket.socket):
+                key.fileobj.close()
+            else:
+                os.close(key.fd)
+        self._selector.close()
+        if self.place.scheme == "unix":
+            Path(self.place.host).unlink(missing_ok=True)
+
+
+def parsed_place(text: str) -> Place:
+    """Where ``--address`` says to listen; port 0 is a free one."""
+    match = _SCHEME.fullmatch(text)
+    scheme, rest = (match[1] or "udp", match[2]) if match else ("udp", text)
+    if scheme == "unix":
+        if not rest.startswith("/") or "\0" in rest:
+            raise ConfigError(f"--address: {text!r} is wrong: unix:///path is right")
+        return Place(scheme, rest)
+    return Place(scheme, *parse_address(rest, "address"))
+
+
+def _bound(place: Place) -> socket.socket:
+    kind = socket.SOCK_STREAM if place.scheme == "tcp" else socket.SOCK_DGRAM
+    family, to = socket.AF_UNIX, place.host
+    made: socket.socket | None = None
+    try:
+        if place.scheme == "unix":
+            made = socket.socket(family, kind)
+            made.bind(to)
+        else:
+            found = socket.getaddrinfo(place.host or None, place.port, type=kind, flags=socket.AI_PASSIVE)
+            # IPv4 first: it is what clients use that are told a port only.
+            first = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+            made = socket.socket(first[0], kind)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, kind == socket.SOCK_STREAM)
+            made.bind(first[4])
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        if kind == socket.SOCK_STREAM:
+            made.listen()
+    except OSError as error:
+        if made is not None:
+            made.close()
+        raise ConfigError(f"--address: cannot listen at {place}: {error.strerror or error}") from error
+    made.setblocking(False)
+    return made
+
+
+@contextlib.contextmanager
+def _running(command: Sequence[str], place: Place) -> Iterator[subprocess.Popen[bytes] | None]:
+    """The command with the variables that say where to send; at the end it is ended, if it still runs."""
+    if not command:
+        yield None
+        return
+    try:
+        process = subprocess.Popen(command, env={**os.environ, **environment(place)})  # noqa: S603 - it is the user's own
+    except OSError as error:
+        raise ConfigError(f"{command[0]}: it cannot be run: {error.strerror or error}") from error
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def environment(place: Place) -> Mapping[str, str]:
+    """The variables that tell a client of ``place``."""
+    wildcards = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what others listen at
+    reached = place if place.scheme == "unix" else place._replace(host=wildcards.get(place.host, place.host))
+    told = {VARIABLES[0]: str(reached).removeprefix("udp://")}
+    if reached.scheme == "udp" and ":" not in reached.host:
+        told[VARIABLES[1]] = f"{reached.host}:{reached.port}"
+    return told
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Our own arguments, and the command behind ``--``."""
+    if "--" not in arguments:
+        return list(arguments), []
+    at = list(arguments).index("--")
+    command = list(arguments[at + 1 :])
+    if not command:
+        raise ConfigError("there is no command behind --: a program and its arguments are right")
+    return list(arguments[:at]), command
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}: statspout listen --help says what is right")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="statspout listen", add_help=False, allow_abbrev=False)
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("-s", "--search-for", type=_text)
+    parser.add_argument("-w", "--wait-for", type=_number(int, 1), default=1)
+    parser.add_argument("-t", "--timeout", type=_number(float, 0), default=10.0)
+    parser.add_argument("-V", "--validate", action="store_true")
+    parser.add_argument("--dialect", choices=list(RULES), default="statspout")
+    parser.add_argument("--address")
+    return parser
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: a part of a metric's name is right")
+    return text
+
+
+def _number(kind: Callable[[str], float], least: float) -> Callable[[str], float]:
+    def convert(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = -1
+        if not least <= value < float("inf"):
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is wrong: {what} of {least} or more is right")
+        return value
+
+    return convert

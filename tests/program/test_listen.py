@@ -1,0 +1,35 @@
+"""statspout listen as it is met in a shell: the daemon's own lines checked by it, and what Ctrl-C does."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any
+
+import pytest
+from support.daemon import Daemon, run_program
+from support.influxdb import free_port
+
+from statspout.client.dialects import DIALECTS
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_the_daemon_sends_its_server_would_take(dialect: Any) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    daemon = [sys.executable, "-m", "statspout", "--demo", "--once", "--repository=statsd"]
+    told = [f"--statsd.address={address}", f"--statsd.dialect={dialect}"]
+    done = run_program(
+        "listen", "--validate", f"--dialect={dialect}", f"--address={address}", "--search-for=cpu_percent",
+        "--timeout=60", "--", *daemon, *told, timeout=70,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "malformed" not in done.err
+    assert all("|g" in line or "|c" in line or "|C" in line for line in done.out.splitlines())
+
+
+def test_ctrl_c_ends_it_and_its_command_without_a_traceback() -> None:
+    with Daemon("listen", "--timeout=0", "--", "sh", "-c", "echo begun >&2; exec sleep 60") as listening:
+        listening.wait_for_line("begun")
+        listening.signal(signal.SIGINT)
+        assert listening.wait() == 130
+        assert listening.log.splitlines()[1:] == ["begun"]

@@ -1,0 +1,53 @@
+"""Lines of StatsD, and which servers take each for what it means."""
+
+from __future__ import annotations
+
+SERVERS = ("etsy", "brubeck", "gostatsd", "statsd_exporter", "telegraf", "dogstatsd", "statspout")
+
+EVERYBODY = set(SERVERS)
+TAKEN: dict[bytes, set[str]] = {
+    b"a.b:1|c": EVERYBODY,
+    b"a:1|c|@0.5": EVERYBODY,
+    b"a:1.5|g": EVERYBODY,
+    b"a:-5|g": EVERYBODY,
+    b"a:1.5|ms": EVERYBODY,
+    b"a b:1|c": EVERYBODY - {"brubeck"},
+    b"a.:1|c": EVERYBODY - {"brubeck"},
+    b"_a:1|c": EVERYBODY - {"gostatsd"},
+    b"a:x|s": EVERYBODY - {"brubeck", "statsd_exporter"},
+    b"a:x:y|s": EVERYBODY - {"brubeck", "statsd_exporter", "etsy"},
+    b"a:1|h": EVERYBODY - {"etsy"},
+    b"a:1|d": {"statsd_exporter", "telegraf", "dogstatsd", "statspout"},
+    b"a:1|C": {"brubeck", "statspout"},
+    b"a:1|m": set(),
+    b"a:1|x": set(),
+    b"a:1|": set(),
+    b"a:1": set(),
+    b"a:b|g": set(),
+    b"a:nan|g": set(),
+    b":1|c": set(),
+    b"a:1|c|@0": set(),
+    b"a:1|c|@1e-1": EVERYBODY - {"etsy"},
+    b"a:-1|ms": EVERYBODY - {"etsy", "telegraf"},
+    b"a:1.5|c": EVERYBODY - {"telegraf"},
+    b"a:1|c\r": {"etsy", "telegraf", "statspout"},
+    b"": EVERYBODY - {"brubeck", "gostatsd"},
+    b"a:1|c:2|c": {"etsy", "statsd_exporter", "telegraf", "statspout"},
+    b"a:1|c|@0.5:2|c": {"etsy", "statsd_exporter", "telegraf", "statspout"},
+    b"a:1|c:2|c|#k:v": {"etsy", "telegraf", "statspout"},
+    b"a:1:2|ms": {"gostatsd", "statsd_exporter", "dogstatsd", "statspout"},
+    b"a:1:2|c": {"gostatsd", "dogstatsd", "statspout"},
+    b"a:1|c|#k:v": EVERYBODY - {"brubeck"},
+    b"a:1|c|#k:v|@0.5": EVERYBODY - {"brubeck", "etsy"},
+    b"a,k=v:1|c": {"statsd_exporter", "telegraf", "statspout"},
+    b"a;k=v:1|c": {"etsy", "statspout"},
+    b"a#k=v:1|c": {"statsd_exporter", "statspout"},
+    b"a[k=v]:1|c": {"statsd_exporter", "statspout"},
+    b"a,k=v:1|c|#k:v": set(),
+    b"a:1|c|c:abc": EVERYBODY - {"etsy", "brubeck"},
+    b"a:1|g|T1700000000": EVERYBODY - {"etsy", "brubeck"},
+    b"a:1|g|e:x": {"gostatsd", "dogstatsd", "statspout"},
+    b"a:1|g|card:low": {"gostatsd", "dogstatsd", "statspout"},
+    b"_e{1,1}:a|b": {"gostatsd", "telegraf", "dogstatsd", "statspout"},
+    b"_sc|a|0": {"dogstatsd", "statspout"},
+}

@@ -1,1 +1,30 @@
-"""What an application imports to report its numbers. Only the standard library, and nothing else of statspout."""
+"""What an application imports to report its numbers: ``from statspout.client import StatsD``.
+
+Only the standard library, and nothing else of statspout. Names are resolved when first used, and what takes sockets is
+loaded only where something is to be sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from statspout.client.statsd import StatsD
+    from statspout.client.timers import Timer
+
+__all__ = ["StatsD", "Timer"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "StatsD":
+        from statspout.client.statsd import StatsD as value
+    elif name == "Timer":
+        from statspout.client.timers import Timer as value  # type: ignore[assignment]  # another class, by intent
+    else:
+        raise AttributeError(f"module 'statspout.client' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

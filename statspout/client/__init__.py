@@ -6,22 +6,23 @@ loaded only where something is to be sent.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from statspout.client.statsd import StatsD
     from statspout.client.timers import Timer
 
+_HOMES = {"StatsD": "statsd", "Timer": "timers"}
+
 __all__ = ["StatsD", "Timer"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "StatsD":
-        from statspout.client.statsd import StatsD as value
-    elif name == "Timer":
-        from statspout.client.timers import Timer as value  # type: ignore[assignment]  # another class, by intent
-    else:
+    home = _HOMES.get(name)
+    if home is None:
         raise AttributeError(f"module 'statspout.client' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"statspout.client.{home}"), name)
     globals()[name] = value
     return value
 

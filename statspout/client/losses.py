@@ -75,4 +75,4 @@ class Losses:
     def counts(self) -> dict[str, int]:
         """As it is now; a kind that never was is not in it."""
         with self._lock:
-            return dict(self._counts)
+            return {**self._counts}

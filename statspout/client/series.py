@@ -1,7 +1,7 @@
 """One metric of one set of tags: what was reported since it was last told, and the lines that tell it.
 
-Reporting is one ``append``, which is atomic, so that neither threads nor signal handlers can lose a value, and no lock is
-taken. What is worked out from the values is worked out by one thread at a time: the client sees to that.
+Reporting is one ``append``, which is atomic, so that neither threads nor signal handlers can lose a value, and no lock
+is taken. What is worked out from the values is worked out by one thread at a time: the client sees to that.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def finite(value: object) -> Number:
     kind = type(value)
     if kind is not float:
         if kind is int:
-            return value  # type: ignore[return-value]  # that is what it is
+            return value
         try:
             return int(operator.index(value))  # type: ignore[arg-type]  # that is what is tried
         except TypeError:
@@ -143,6 +143,7 @@ class Gauge(Series):
         self.value: Number = 0
 
     def line(self, value: Any) -> str:
+        """What tells this event alone: two lines that belong together where a negative value would be a change."""
         if type(value) is tuple:
             return set_gauge(self.dialect, *self.places, value[0])
         return change_gauge(*self.places, value)
@@ -197,6 +198,7 @@ class Distinct(Series):
     __slots__ = ()
 
     def line(self, value: Any) -> str:
+        """What tells this value."""
         # What is special in a line is written as %3A: two different values must not become one.
         return f"{self.head}{_IN_SETS.sub(_escaped, value)}{self.tail}"
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from statspout.client.channels import Channel
 
 SERIES = 10_000
-"""Series that one client keeps apart at most. One that is not reported, and of which nothing has to be known, makes room."""
+"""Series that one client keeps apart at most. One that is idle, and of which nothing has to be known, makes room."""
 
 EXIT = 1.0
 """Seconds that the end of the program waits for what is still to be sent."""
@@ -57,22 +57,29 @@ class StatsD:
       ``DD_AGENT_HOST`` and ``DD_DOGSTATSD_PORT``, these three unless ``DD_DOGSTATSD_DISABLE`` is true. A mistake there
       is said once in the log of ``statspout.client``, and the client is off.
     * ``prefix``: a template that is put before all names, with a dot: ``flux.{rank}.content-cache``. Its places are
-      filled from ``names``, then from the environment. Without one it is ``flux.{rank}`` where there is a rank: ``rank``,
-      or ``FLUX_TASK_RANK``.
+      filled from ``names``, then from the environment. Without one it is ``flux.{rank}`` where there is a rank:
+      ``rank``, or ``FLUX_TASK_RANK``.
     * ``dialect``: a key of :data:`statspout.client.dialects.DIALECTS`. None is ``STATSPOUT_CLIENT_DIALECT``, else
       ``dogstatsd`` where the address is one of the variables of that, else ``statspout``.
     * ``period``: seconds over which values are summed up before they are sent; 0 and less: every call is sent at once.
-    * ``tags``: on everything that this client reports. In the dialect ``dogstatsd`` also those that its own clients take
-      from the environment: ``DD_ENTITY_ID``, ``DD_ENV``, ``DD_SERVICE``, ``DD_VERSION``.
-    * ``packet_size``: bytes of a packet at most. 1,432 fits everywhere; 8,932 into jumbo frames, 8,192 into most agents'
-      unix sockets. A line that is longer is not sent.
+    * ``tags``: on everything that this client reports. In the dialect ``dogstatsd`` also those that its own clients
+      take from the environment: ``DD_ENTITY_ID``, ``DD_ENV``, ``DD_SERVICE``, ``DD_VERSION``.
+    * ``packet_size``: bytes of a packet at most. 1,432 fits everywhere; 8,932 into jumbo frames, 8,192 into the buffers
+      of most agents. A line that is longer is not sent.
 
     ValueError for an address, dialect, period or packet size that can never be right.
 
     It may be used from any threads, signal handlers and asyncio tasks. After a fork the child has its own socket and
-    thread, and nothing of what the parent still has to send. At the end of the program what is pending is sent. What could
-    not be sent is in :attr:`lost`.
+    thread, and nothing of what the parent still has to send. At the end of the program what is pending is sent. What
+    could not be sent is in :attr:`lost`.
     """
+
+    _wake: SimpleQueue[bool]
+    _thread: threading.Thread | None
+    _active: deque[Series]
+    _all: dict[Any, Series]
+    _known: builtins.set[str]
+    _swept: bool
 
     def __init__(
         self,
@@ -187,8 +194,8 @@ class StatsD:
         """Put this before all names from now on; ``""`` is nothing.
 
         ``{name}`` stands for a value of ``names``, of those at the construction, or of the environment. Where there is
-        none, or it comes out longer than 127 characters, or than half a packet, the prefix stays as it was; that is said
-        once in the log. What was reported before keeps its name.
+        none, or it comes out longer than 127 characters, or than half a packet, the prefix stays as it was; that is
+        said once in the log. What was reported before keeps its name.
         """
         try:
             prefix = filled(template, {**self._names, **names}, self._size)
@@ -315,13 +322,13 @@ class StatsD:
             return None
         places = series(self._dialect, self._full_name(name), {**self._tags, **(tags or {})} if tags else self._tags)
         key = (kind, places, rate)
-        known = self._all.get(key)
+        known: Series | None = self._all.get(key)
         if known is None:
             if len(self._all) >= SERIES and not self._made_room():
                 self._lose("too_many_series", name)
                 return None
             made = make(self._dialect, kind, self._full_name(name), places, rate, self._losses)
-            known = self._all.setdefault(key, made)
+            known = self._all.setdefault(key, made)  # of two threads that come here both get the first one's
             self._known.add(known.name)
         if len(table) >= SERIES:
             table.clear()
@@ -337,7 +344,7 @@ class StatsD:
         return f"{self._prefix}.{name}" if self._prefix else name
 
     def _made_room(self) -> bool:
-        """Forget the series that nothing depends on. One that someone is about to report to is not lost: it is listed."""
+        """Forget the series that nothing depends on. Who is about to report to one lists it: nothing is lost."""
         if self._swept:
             return False
         self._all = {key: known for key, known in list(self._all.items()) if known.stateful or known.listed}
@@ -372,7 +379,7 @@ class StatsD:
             self._rouse()
 
     def _drain(self) -> None:
-        """Send what is pending. Who finds another thread at it leaves it to that one, which looks again when it is done."""
+        """Send what is pending. Who finds another thread at it leaves it to that one, which then looks again."""
         while self._active and self._folding.acquire(False):
             try:
                 self._fold()
@@ -407,10 +414,10 @@ class StatsD:
                 channel.send(packet, lines)
 
     def _units(self, listed: Iterable[Series]) -> Iterator[bytes]:
-        for series in listed:
-            series.listed = False  # before its values are taken: who comes later lists it again
+        for one in listed:
+            one.listed = False  # before its values are taken: who comes later lists it again
             try:
-                for line in series.lines(self._size):
+                for line in one.lines(self._size):
                     unit = encoded(line)
                     if len(unit) <= self._size:
                         yield unit
@@ -461,15 +468,15 @@ class StatsD:
         """Nothing is pending, no thread runs, no lock is held: at the start, and in a child."""
         self._lock = threading.RLock()
         self._folding = threading.Lock()
-        self._wake: SimpleQueue[bool] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._wake = SimpleQueue()
+        self._thread = None
         self._awake = False
-        self._active: deque[Series] = deque()
+        self._active = deque()
 
     def _forget_series(self) -> None:
         """Begin with no series; what is pending is still listed."""
-        self._all: dict[Any, Series] = {}
-        self._known: builtins.set[str] = builtins.set()
+        self._all = {}
+        self._known = builtins.set()
         self._swept = False
         self._clear_tables()
 

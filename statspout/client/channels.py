@@ -1,8 +1,8 @@
 """The way to a server: takes packets, never waits, never raises.
 
 What cannot be sent at once, because a name is to be looked up, a connection to be made, or a server is slower than we
-are, waits in a bounded backlog for a thread of the channel's own. StatsD has no times: what has waited for long would be
-told as of now, so it is dropped instead, and counted.
+are, waits in a bounded backlog for a thread of the channel's own. StatsD has no times: what has waited for long would
+be told as of now, so it is dropped instead, and counted.
 """
 
 from __future__ import annotations
@@ -384,7 +384,7 @@ class Stream(Channel):
         return until, b"".join(part + b"\n" for part in parts)
 
     def _again(self, until: float, data: bytes, sent: int, error: OSError) -> None:
-        """What the kernel has not taken waits on. A line that it has half of is lost: nobody knows what became of it."""
+        """What the kernel has not taken waits on. A line that it has half of is lost: nobody knows what came of it."""
         rest = data[sent:]
         if sent and data[sent - 1 : sent] != b"\n":
             self._losses.add("cut", 1, error)

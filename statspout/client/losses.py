@@ -75,4 +75,4 @@ class Losses:
     def counts(self) -> dict[str, int]:
         """As it is now; a kind that never was is not in it."""
         with self._lock:
-            return {**self._counts}
+            return {str(kind): count for kind, count in self._counts.items()}

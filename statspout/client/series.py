@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator
 from math import fsum, isfinite
 from typing import Any
-from urllib.parse import quote_from_bytes
 
 from statspout.client.dialects import Dialect, Type, change_gauge, number, set_gauge
 from statspout.client.losses import Losses
@@ -23,24 +22,21 @@ LIMIT = 1000
 Number = int | float
 
 
-def finite(value: object) -> Number:
+def finite(value: Any) -> Number:
     """The number as an int or a float, whatever class of number it is.
 
     TypeError for what is no number, ValueError for what is none that can be sent.
     """
-    kind = type(value)
-    if kind is not float:
-        if kind is int:
-            return value
+    if type(value) is not float:
         try:
-            return int(operator.index(value))  # type: ignore[arg-type]  # that is what is tried
+            return int(operator.index(value))
         except TypeError:
-            if not hasattr(value, "__float__"):
+            if not hasattr(value, "__float__"):  # a text has none
                 raise
-            value = float(value)  # type: ignore[arg-type]
-    if not isfinite(value):  # type: ignore[arg-type]
+            value = float(value)
+    if not isfinite(value):
         raise ValueError(f"{value} is not a number that can be sent")
-    return value  # type: ignore[return-value]
+    return value
 
 
 def total(values: Iterable[Number]) -> Number:
@@ -214,7 +210,7 @@ class Distinct(Series):
 
 
 def _escaped(found: re.Match[str]) -> str:
-    return quote_from_bytes(encoded(found[0]), safe="")
+    return "".join(f"%{byte:02X}" for byte in encoded(found[0]))
 
 
 _CLASSES: dict[Type, type[Series]] = {

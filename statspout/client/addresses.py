@@ -19,6 +19,10 @@ class Address(NamedTuple):
     host: str
     port: int = 0
 
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"unix://{self.host}" if self.transport == "unix" else f"{self.transport}://{host}:{self.port}"
+
     @property
     def named(self) -> bool:
         """It takes a look-up, which can take its time, to reach it."""

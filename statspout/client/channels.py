@@ -117,8 +117,9 @@ class Channel:
                 try:
                     self._thread.start()
                 except RuntimeError as error:  # the interpreter ends, or the host has no threads left
-                    self._thread = None
+                    self._thread, self._awake = None, False
                     self._give_up(error)
+                    return
         self._wake.put(asker)
 
     def _give_up(self, why: object = "") -> None:
@@ -185,7 +186,7 @@ class Channel:
         try:
             self._connect()
         except (OSError, UnicodeError) as error:  # the second: a name that no name server could have
-            say_once(f"{self.address.host}:{self.address.port}: {error}; it is tried again")
+            say_once(f"{self.address}: {error}; it is tried again")
         return self._socket is not None
 
     def _connect(self) -> None:

@@ -33,10 +33,10 @@ def finite(value: Any) -> Number:
         except TypeError:
             if not hasattr(value, "__float__"):  # a text has none
                 raise
-            value = float(value)
-    if not isfinite(value):
+    real = float(value)
+    if not isfinite(real):
         raise ValueError(f"{value} is not a number that can be sent")
-    return value
+    return real
 
 
 def total(values: Iterable[Number]) -> Number:
@@ -185,7 +185,7 @@ class Values(Series):
         return map(self.line, values)
 
 
-_IN_SETS = re.compile(r"[^A-Za-z0-9_.\-\x80-\U0010ffff]")
+_IN_SETS = re.compile(r"[\x00-,/:-@\[-^`{-\x7f]")  # ASCII that is not in [A-Za-z0-9_.-]
 
 
 class Distinct(Series):

@@ -47,6 +47,8 @@ _PATIENCE = 1.0
 _NO_TAGS: Mapping[str, str] = {}
 
 _clients: weakref.WeakSet[StatsD] = weakref.WeakSet()
+_orphans: list[Channel] = []
+"""Channels with something on the way, whose clients are no more."""
 
 
 class StatsD:
@@ -195,7 +197,8 @@ class StatsD:
 
         ``{name}`` stands for a value of ``names``, of those at the construction, or of the environment. Where there is
         none, or it comes out longer than 127 characters, or than half a packet, the prefix stays as it was; that is
-        said once in the log. What was reported before keeps its name.
+        said once in the log. What was reported before keeps its name; what is known of it, a level or a total, is not
+        known of the new one.
         """
         try:
             prefix = filled(template, {**self._names, **names}, self._size)
@@ -261,7 +264,8 @@ class StatsD:
     def __del__(self) -> None:
         # Nobody can ask any more: what was reported is sent all the same.
         if self.__dict__.get("_channel") is not None:
-            self.close(0.0)
+            self._go(None)
+            _orphans[:] = [old for old in [*_orphans, *self._closed] if not old.over]
 
     # a report
 
@@ -578,6 +582,8 @@ def _each(work: Callable[[StatsD, float], object]) -> None:
     until = monotonic() + EXIT
     for client in list(_clients):
         work(client, max(0.0, until - monotonic()))
+    for channel in _orphans:
+        channel.close(max(0.0, until - monotonic()))
 
 
 def _at_exit() -> None:
@@ -585,6 +591,7 @@ def _at_exit() -> None:
 
 
 def _in_child() -> None:
+    _orphans.clear()
     for client in list(_clients):
         client._after_fork()
     _with_multiprocessing()

@@ -24,7 +24,8 @@ class Dialect(NamedTuple):
     ``types`` has the letter of each type; one that is not in it cannot be sent. ``tags`` is where tags go; without a
     place for them they are part of the name, ``name.key.value``, so that what is two series stays two. ``relative``:
     a gauge's ``+3`` and ``-3`` change it; where they do not, a sender has to know the gauge's value. ``absolute``: a
-    count is the sum of all there ever was.
+    count is the sum of all there ever was. ``packed``: a line may have several values of a timer, a histogram or a
+    distribution, ``name:1:2:3|ms``.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Dialect(NamedTuple):
     tags: Style = ""
     relative: bool = True
     absolute: bool = False
+    packed: bool = False
 
 
 _COMMON: dict[Type, str] = {"count": "c", "gauge": "g", "timing": "ms"}
@@ -43,14 +45,14 @@ _AS_TIMERS: dict[Type, str] = {"histogram": "ms", "distribution": "ms"}
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
     for dialect in (
-        Dialect("statspout", _ALL, "dogstatsd"),
+        Dialect("statspout", _ALL, "dogstatsd", packed=True),
         Dialect("etsy", {**_SETS, **_AS_TIMERS}, "graphite"),
         Dialect("brubeck", {**_COMMON, "histogram": "h", "distribution": "h"}),
         Dialect("flux", {**_COMMON, "count": "C", "histogram": "h", "distribution": "h"}, absolute=True),
         Dialect("gostatsd", {**_SETS, "histogram": "h", "distribution": "h"}, "dogstatsd", relative=False),
         Dialect("statsd_exporter", {**_COMMON, "histogram": "h", "distribution": "d"}, "dogstatsd"),
         Dialect("telegraf", _ALL, "influx"),
-        Dialect("dogstatsd", _ALL, "dogstatsd", relative=False),
+        Dialect("dogstatsd", _ALL, "dogstatsd", relative=False, packed=True),
         Dialect("librato", {**_COMMON, "histogram": "h", "distribution": "d"}, "librato"),
         Dialect("signalfx", {**_COMMON, "histogram": "h", "distribution": "d"}, "signalfx"),
     )
@@ -79,8 +81,8 @@ def clean(name: str) -> str:
 def series(dialect: Dialect, name: str, tags: Mapping[str, str]) -> tuple[str, str]:
     """What stands before a value's colon, and what behind its type and rate: ``("hits", "|#env:prod")``.
 
-    Tags are in order of their keys, so that equal ones are one series; those without a value, or without a key, are
-    left out where the dialect has only pairs.
+    Tags are in order of their keys, so that equal ones are one series; those without a value are left out where the
+    dialect has only pairs, and those without a key everywhere.
     """
     name = clean(name)
     if dialect.tags == "dogstatsd":
@@ -100,7 +102,7 @@ def series(dialect: Dialect, name: str, tags: Mapping[str, str]) -> tuple[str, s
 
 def _dogstatsd(key: str, value: str) -> str:
     key, value = _NOT_IN_KEYS.sub("_", key), _NOT_IN_VALUES.sub("_", value)
-    return f"{key}:{value}" if value else key
+    return f"{key}:{value}" if key and value else key
 
 
 def number(value: float) -> str:
@@ -112,7 +114,7 @@ def number(value: float) -> str:
         return str(int(value))
     if not math.isfinite(value):
         raise ValueError(f"{value} is not a number that can be sent")
-    text = repr(value + 0.0)  # -0.0 would be a change of a gauge
+    text = repr(float(value) + 0.0)  # -0.0 would be a change of a gauge; a subclass may call itself what it likes
     if "e" in text:
         from decimal import Decimal  # rarely needed, and costs more to import than all else here
 

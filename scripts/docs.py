@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from statspout.catalogue import ENTRIES
+from statspout.client.dialects import DIALECTS, Type, series
 from statspout.instances import EVERY, shown
 from statspout.options import Setting, is_list, settings_of, type_name
 from statspout.registry import load
@@ -63,6 +64,19 @@ def _setting_row(setting: Setting) -> str:
 def example(name: str) -> str:
     """An example as it stands."""
     return f"```python\n{(ROOT / 'examples' / name).read_text().strip()}\n```"
+
+
+def dialects_table() -> str:
+    """Every dialect of StatsD that is written."""
+    calls: tuple[Type, ...] = ("count", "gauge", "timing", "set", "histogram", "distribution")
+    rows = [f"| dialect | {' | '.join(calls)} | tags | signed gauges change |", "|---|" + "---|" * (len(calls) + 2)]
+    for dialect in DIALECTS.values():
+        letters = [f"`{dialect.types[call]}`" if call in dialect.types else "not sent" for call in calls]
+        head, tail = series(dialect, "name", {"k": "v"})
+        tagged = f"{head}:...{tail}".replace("|", r"\|")
+        changes = "yes" if dialect.relative else "no"
+        rows.append(f"| `{dialect.name}` | {' | '.join(letters)} | `{tagged}` | {changes} |")
+    return "\n".join(rows)
 
 
 def metrics_table() -> str:
@@ -132,6 +146,7 @@ def _row(cells: list[str]) -> str:
 
 PARTS = {
     "README.md": {"repositories": repositories_table, "example": lambda: example("graphite.py")},
+    "docs/app-stats.md": {"shop": lambda: example("shop.py"), "dialects": dialects_table},
     "docs/configuration.md": {"settings": settings_table},
     "docs/framework.md": {
         "custom_main": lambda: example("custom_main.py"),

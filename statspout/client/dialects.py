@@ -25,7 +25,7 @@ class Dialect(NamedTuple):
     place for them they are part of the name, ``name.key.value``, so that what is two series stays two. ``relative``:
     a gauge's ``+3`` and ``-3`` change it; where they do not, a sender has to know the gauge's value. ``absolute``: a
     count is the sum of all there ever was. ``packed``: a line may have several values of a timer, a histogram or a
-    distribution, ``name:1:2:3|ms``.
+    distribution, ``name:1:2:3|ms``. ``origin``: a line says which container it comes from, ``|c:id``.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Dialect(NamedTuple):
     relative: bool = True
     absolute: bool = False
     packed: bool = False
+    origin: bool = False
 
 
 _COMMON: dict[Type, str] = {"count": "c", "gauge": "g", "timing": "ms"}
@@ -45,14 +46,14 @@ _AS_TIMERS: dict[Type, str] = {"histogram": "ms", "distribution": "ms"}
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
     for dialect in (
-        Dialect("statspout", _ALL, "dogstatsd", packed=True),
+        Dialect("statspout", _ALL, "dogstatsd", packed=True, origin=True),
         Dialect("etsy", {**_SETS, **_AS_TIMERS}, "graphite"),
         Dialect("brubeck", {**_COMMON, "histogram": "h", "distribution": "h"}),
         Dialect("flux", {**_COMMON, "count": "C", "histogram": "h", "distribution": "h"}, absolute=True),
         Dialect("gostatsd", {**_SETS, "histogram": "h", "distribution": "h"}, "dogstatsd", relative=False),
         Dialect("statsd_exporter", {**_COMMON, "histogram": "h", "distribution": "d"}, "dogstatsd"),
         Dialect("telegraf", _ALL, "influx"),
-        Dialect("dogstatsd", _ALL, "dogstatsd", relative=False, packed=True),
+        Dialect("dogstatsd", _ALL, "dogstatsd", relative=False, packed=True, origin=True),
         Dialect("librato", {**_COMMON, "histogram": "h", "distribution": "d"}, "librato"),
         Dialect("signalfx", {**_COMMON, "histogram": "h", "distribution": "d"}, "signalfx"),
     )

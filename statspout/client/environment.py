@@ -16,7 +16,9 @@ ADDRESSES = ("STATSPOUT_CLIENT_STATSD", "FLUX_FRIPP_STATSD")
 DIALECT = "STATSPOUT_CLIENT_DIALECT"
 RANK = "FLUX_TASK_RANK"
 
-_TRUE = ("1", "true", "yes", "on")
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+# In Flux it is brubeck or the first StatsD server of all: what the second is sent, both take.
+_DIALECTS = {"DD": "dogstatsd", "FLUX": "etsy"}
 # In the order of DogStatsD's own clients.
 _TAGS = {
     "DD_ENTITY_ID": "dd.internal.entity_id",
@@ -41,7 +43,16 @@ def place(environ: Mapping[str, str]) -> Place:
     except ValueError as error:
         say_once(f"{name} parse error: {error}; nothing is sent")
         address = None
-    return Place(address, "dogstatsd" if name.startswith("DD_") else "statspout")
+    return Place(address, _DIALECTS.get(name.partition("_")[0], "statspout"))
+
+
+def container(environ: Mapping[str, str]) -> str:
+    """The container that this process is in, as :mod:`statspout.client.container` says it; empty where nobody is to be told."""
+    if environ.get("DD_ORIGIN_DETECTION_ENABLED", "").lower() in _FALSE:
+        return ""
+    from statspout.client.container import container_id  # what it loads, who is off does without
+
+    return container_id()
 
 
 def dialect(environ: Mapping[str, str]) -> str | None:

@@ -62,7 +62,9 @@ class StatsD:
       filled from ``names``, then from the environment. Without one it is ``flux.{rank}`` where there is a rank:
       ``rank``, or ``FLUX_TASK_RANK``.
     * ``dialect``: a key of :data:`statspout.client.dialects.DIALECTS`. None is ``STATSPOUT_CLIENT_DIALECT``, else
-      ``dogstatsd`` where the address is one of the variables of that, else ``statspout``.
+      ``dogstatsd`` where the address is one of the variables of that, ``etsy`` where it is Flux's, else ``statspout``.
+      In ``statspout`` and ``dogstatsd`` lines say which container they come from, unless
+      ``DD_ORIGIN_DETECTION_ENABLED`` is false.
     * ``period``: seconds over which values are summed up before they are sent; 0 and less: every call is sent at once.
     * ``tags``: on everything that this client reports. In the dialect ``dogstatsd`` also those that its own clients
       take from the environment: ``DD_ENTITY_ID``, ``DD_ENV``, ``DD_SERVICE``, ``DD_VERSION``.
@@ -113,6 +115,7 @@ class StatsD:
         self._channel: Channel | None = None
         self._closed: list[Channel] = []
         self._random: Callable[[], float] | None = None
+        self._container: str | None = None
         self._fresh()
         self._forget_series()
         if self._names["rank"] is not None:
@@ -324,7 +327,8 @@ class StatsD:
         if kind not in self._dialect.types:
             self._lose("unsupported", f"{self._dialect.name} has no {kind}")
             return None
-        places = series(self._dialect, self._full_name(name), {**self._tags, **(tags or {})} if tags else self._tags)
+        head, tail = series(self._dialect, self._full_name(name), {**self._tags, **(tags or {})} if tags else self._tags)
+        places = head, tail + self._from_container()
         key = (kind, places, rate)
         known: Series | None = self._all.get(key)
         if known is None:
@@ -342,6 +346,13 @@ class StatsD:
             # Of others, 1 and True are equal and have different texts.
             table[name, rate, *(tags or _NO_TAGS).items()] = known
         return known
+
+    def _from_container(self) -> str:
+        """The section of a line that says which container it comes from."""
+        if self._container is None:
+            found = environment.container(os.environ) if self._dialect.origin else ""
+            self._container = f"|c:{found}" if found else ""
+        return self._container
 
     def _full_name(self, name: str) -> str:
         name = clean(name).strip(".")

@@ -62,13 +62,15 @@ class Channel:
         self._busy = False
         self._closing = False
         self._over = False
+        self._ended = False
 
     # for the application's threads
 
-    def send(self, packet: bytes, lines: int) -> None:
-        """Have it sent, now or soon; ``lines`` are counted if it is not to be."""
-        self._later(packet, lines)
+    def send(self, packet: bytes, lines: int) -> bool:
+        """Have it sent, now or soon; ``lines`` are counted if it is not to be. False, and neither, when it is closed."""
+        taken = self._later(packet, lines)
         self._losses.tell()
+        return taken
 
     def drained(self, seconds: float) -> bool:
         """Wait until nothing waits, at most so long; False if something still does."""
@@ -98,19 +100,23 @@ class Channel:
         if self._socket is not None:
             self._socket.close()
 
-    def _later(self, packet: bytes, lines: int) -> None:
+    def _later(self, packet: bytes, lines: int) -> bool:
         with self._lock:
             if self._closing:
-                self._losses.add("unsent", lines)
-                return
+                return False
             if len(self._backlog) >= WAITING:
                 self._losses.add("full", self._backlog.popleft().lines, self.address)
             self._backlog.append(_Waiting(monotonic() + STALE, packet, lines))
         if not self._awake:
             self._rouse()
+        return True
 
     def _rouse(self, asker: SimpleQueue[None] | None = None) -> None:
         with self._lock:
+            if self._ended:
+                if asker is not None:
+                    asker.put(None)
+                return
             self._awake = True
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="statspout-client-channel", daemon=True)
@@ -120,7 +126,7 @@ class Channel:
                     self._thread, self._awake = None, False
                     self._give_up(error)
                     return
-        self._wake.put(asker)
+            self._wake.put(asker)
 
     def _give_up(self, why: object = "") -> None:
         with self._lock:
@@ -147,13 +153,18 @@ class Channel:
                 self._losses.add("internal", 1, error)
             self._busy = False
             self._losses.tell()
-            for asker in self._askers:
-                asker.put(None)
-            self._askers.clear()
             with self._lock:
                 if self._closing and not self._backlog:
                     self._disconnect()
-                    return
+                    self._ended = True
+                    with suppress(Empty):
+                        while True:
+                            self._ask(self._wake.get_nowait())
+            for asker in self._askers:
+                asker.put(None)
+            self._askers.clear()
+            if self._ended:
+                return
 
     def _ask(self, asker: SimpleQueue[None] | None) -> None:
         if asker is not None:
@@ -227,8 +238,8 @@ class Datagrams(Channel):
             with suppress(OSError):  # a socket that is not there yet is tried again when there is something for it
                 self._connect()
 
-    def send(self, packet: bytes, lines: int) -> None:
-        """Have it sent, at once where that is possible."""
+    def send(self, packet: bytes, lines: int) -> bool:
+        """Have it sent, at once where that is possible; False when it is closed."""
         done = False
         with self._lock:
             if self._socket is not None and not self._backlog and not self._closing:
@@ -237,12 +248,12 @@ class Datagrams(Channel):
                 try:
                     self._socket.send(packet)
                     self._before = lines
-                    return
+                    return True
                 except OSError as error:
                     done = self._failed(error, packet, lines)
-        if not done:
-            self._later(packet, lines)
+        done = done or self._later(packet, lines)
         self._losses.tell()
+        return done
 
     def _keep_fresh(self) -> None:
         if monotonic() > self._fresh_until and not self._awake:

@@ -370,13 +370,17 @@ class StatsD:
 
     def _send_line(self, line: str) -> None:
         data = encoded(line)
-        channel = self._channel
         if len(data) > self._size:
             self._lose("too_long", line[:100])
-        elif channel is None:
-            self._lose("unsent", "it was switched off")
         else:
-            channel.send(data, 2 if b"\n" in data else 1)
+            self._send(data, 2 if b"\n" in data else 1)
+
+    def _send(self, packet: bytes, lines: int) -> None:
+        """Through the channel as it is now: one that is closed at this moment has been replaced before."""
+        while (channel := self._channel) is not None:
+            if channel.send(packet, lines):
+                return
+        self._losses.add("unsent", lines, "it was switched off")
 
     def _lose(self, kind: Any, why: object) -> None:
         self._losses.add(kind, 1, why)
@@ -421,12 +425,8 @@ class StatsD:
         self._send_units(self._units(self._active.popleft() for _ in range(len(self._active))))
 
     def _send_units(self, units: Iterable[bytes]) -> None:
-        channel = self._channel
         for packet, lines in packets(units, self._size):
-            if channel is None:
-                self._losses.add("unsent", lines, "it was switched off")
-            else:
-                channel.send(packet, lines)
+            self._send(packet, lines)
 
     def _units(self, listed: Iterable[Series]) -> Iterator[bytes]:
         for one in listed:

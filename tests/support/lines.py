@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -80,15 +81,11 @@ class StreamSink:
 
     def text(self) -> str:
         """All that comes over the next connection, until the client closes it."""
+        parts = []
         with self.connection() as connection:
-            return read_all(connection)
-
-
-def read_all(connection: socket.socket) -> str:
-    parts = []
-    while part := connection.recv(65536):
-        parts.append(part)
-    return b"".join(parts).decode()
+            while part := connection.recv(65536):
+                parts.append(part)
+        return b"".join(parts).decode()
 
 
 class Levels:
@@ -111,9 +108,9 @@ class Levels:
                 self.gauges[name] = before + float(value)
 
 
-def together(*works: object) -> None:
+def together(*works: Callable[[], object]) -> None:
     """Run these at the same time, each in a thread, to their end."""
-    threads = [threading.Thread(target=work) for work in works]  # type: ignore[arg-type]  # all are callables
+    threads = [threading.Thread(target=work) for work in works]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -345,7 +345,10 @@ def test_a_prefix_is_filled_in_and_put_before_every_name(
     ("template", "said"),
     [
         ("x" * 128, "prefix xxxxxxxxxxxxxxxxxxxx...: 128 characters, 127 are the most; the prefix stays 'old'"),
-        ("a.{who}", "prefix 'a.{who}': there is no value and no environment variable for {who}; the prefix stays 'old'"),
+        (
+            "a.{who}",
+            "prefix 'a.{who}': there is no value and no environment variable for {who}; the prefix stays 'old'",
+        ),
     ],
 )
 def test_a_prefix_that_cannot_be_is_ignored_and_said_once(

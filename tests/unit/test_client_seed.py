@@ -120,7 +120,7 @@ STATES = ("depend", "priority", "sched", "run", "cleanup", "inactive")
 JOBS = 20_000
 
 
-@pytest.mark.parametrize(("period", "dialect"), [(0, "statspout"), (60, "statspout"), (0, "dogstatsd")])
+@pytest.mark.parametrize(("period", "dialect"), [(0, "statspout"), (60, "statspout"), (60, "dogstatsd")])
 def test_the_states_of_20000_jobs_are_exact_at_every_rest(period: float, dialect: str) -> None:
     levels = Levels()
     with Sink() as sink, StatsD(sink.address, rank=0, period=period, dialect=dialect) as client:

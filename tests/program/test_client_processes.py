@@ -1,0 +1,162 @@
+"""The client in programs that end, fork, and start others."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from support.lines import Sink, StreamSink
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    with Sink() as sink:
+        yield sink
+
+
+def run(code: str, address: str, *, expect: int = 0) -> str:
+    """Run the code with a client ``c`` of the address that sums up for long; what it said on stderr."""
+    begin = "import os, signal, sys\nfrom statspout.client import StatsD\nc = StatsD(period=60)\n"
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-c", begin + code],
+            env={**os.environ, "STATSPOUT_CLIENT_STATSD": address},
+            cwd=folder, capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+    assert done.returncode == expect, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [("", 0), ("sys.exit(3)", 3), ("raise KeyError", 1), ("os.kill(os.getpid(), signal.SIGINT)", -2)],
+)
+def test_what_is_pending_is_sent_at_the_end_of_the_program(sink: Sink, end: str, code: int) -> None:
+    run(f"c.count('a'); c.timing('t', 5)\n{end}", sink.address, expect=code)
+    assert sink.packets() == ["a:1|c\nt:5|ms"]
+
+
+@pytest.mark.parametrize("period", [0, 60])
+def test_the_end_of_the_program_waits_until_tcp_has_taken_all(period: float) -> None:
+    with StreamSink() as sink:
+        said = run(f"c.set_period({period})\nfor n in range(500): c.count(f'n{{n}}')", sink.address)
+        assert sink.text() == "".join(f"n{n}:1|c\n" for n in range(500))
+    assert said == ""
+
+
+def test_a_name_is_looked_up_before_the_end_of_the_program(sink: Sink) -> None:
+    run("c.count('a')", f"localhost:{sink.address.rpartition(':')[2]}")
+    assert sink.packets() == ["a:1|c"]
+
+
+def test_a_program_ends_though_its_server_never_takes_anything() -> None:
+    with StreamSink() as sink:
+        said = run("for n in range(20000): c.count(f'n{n:01000}'); c.flush(0)", sink.address)
+    assert said.count("\n") == 2
+    assert "counted as full" in said
+    assert "counted as unsent" in said
+
+
+def test_a_child_sends_its_own_and_nothing_of_its_parent(sink: Sink) -> None:
+    run(
+        """
+c.count('parent'); c.gauge_inc('g', 5); c.timing('t', 1); c.count('bad', float('nan'))
+for number in range(3):
+    if os.fork() == 0:
+        assert c._thread is None and c.lost == {}, (c._thread, c.lost)
+        c.count('child'); c.gauge_inc('g', 1)
+        sys.exit()
+    os.wait()
+c.count('parent')
+""",
+        sink.address,
+    )
+    assert Counter(sink.packets()) == {"child:1|c\ng:+1|g": 3, "parent:2|c\ng:+5|g\nt:1|ms": 1}
+
+
+def test_a_child_has_its_own_socket_and_its_own_thread(sink: Sink) -> None:
+    run(
+        """
+c.set_period(0.01); c.count('a')
+read, write = os.pipe()
+while c._active or c._awake: pass
+before = c._channel._socket
+if os.fork() == 0:
+    assert c._channel._socket is not before and before.fileno() == -1
+    c.count('b')
+    os.read(read, 1)       # it stays until what its own thread sent has been seen
+    os._exit(0)
+os.close(read)
+c.count('c'); c.flush()
+sys.stdin.read()
+""".replace("sys.stdin.read()", "import time\nwhile c._active: pass\nos.write(write, b'x') if False else None").replace(
+            "os.read(read, 1)       # it stays until what its own thread sent has been seen",
+            "while c._active or c._awake or c._folding.locked(): pass",
+        ),
+        sink.address,
+    )
+    got = []
+    while len(got) < 3:
+        got.append(sink.next())
+    assert sorted(got) == ["a:1|c", "b:1|c", "c:1|c"]
+
+
+def test_a_fork_in_the_middle_of_many_threads_leaves_the_child_able_to_report() -> None:
+    with StreamSink() as sink:
+        run(
+            """
+import threading
+c.set_period(0)
+over = False
+def work():
+    while not over: c.count('x'); c.gauge_inc('y')
+threads = [threading.Thread(target=work) for _ in range(3)]
+for t in threads: t.start()
+for _ in range(30):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(10)
+        c.set_address(None); c.set_address(os.environ['OTHER'] if 'OTHER' in os.environ else '127.0.0.1:9')
+        c.count('child'); c.flush(); c.close()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+over = True
+for t in threads: t.join()
+c.set_address(None)
+os._exit(0)
+""",
+            sink.address,
+        )
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_child_of_multiprocessing_sends_what_is_pending_at_its_end(sink: Sink, method: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        program = os.path.join(folder, "program.py")  # noqa: PTH118 - one path in one line
+        with open(program, "w") as file:  # noqa: PTH123
+            file.write(
+                "import multiprocessing, sys\n"
+                "from statspout.client import StatsD\n"
+                "c = StatsD(period=60)\n"
+                "def work(name): c.count(name)\n"
+                "if __name__ == '__main__':\n"
+                f"    context = multiprocessing.get_context('{method}')\n"
+                "    p = context.Process(target=work, args=('child',)); p.start(); p.join(); sys.exit(p.exitcode)\n"
+            )
+        environ = {**os.environ, "STATSPOUT_CLIENT_STATSD": sink.address}
+        subprocess.run([sys.executable, program], env=environ, check=True, timeout=30)
+    assert sink.packets() == ["child:1|c"]
+
+
+def test_a_program_that_was_started_reports_for_itself(sink: Sink) -> None:
+    run(
+        "c.count('parent')\nimport subprocess\n"
+        "subprocess.run([sys.executable, '-c', \"from statspout.client import StatsD; StatsD().count('other')\"], check=True)",
+        sink.address,
+    )
+    assert sink.packets() == ["other:1|c", "parent:1|c"]

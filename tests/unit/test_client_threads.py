@@ -1,0 +1,151 @@
+"""The client among threads and signal handlers: nothing is lost, nothing is told twice, and nobody waits for himself."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from support.lines import Levels, Sink, StreamSink, together
+
+from statspout.client import StatsD
+
+THREADS, CALLS = 4, 5000
+
+
+@pytest.fixture(autouse=True)
+def hasty() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def levels_of(text: str) -> Levels:
+    levels = Levels()
+    levels.take(text)
+    return levels
+
+
+@pytest.mark.parametrize("period", [0, 0.001, 60])
+def test_calls_of_many_threads_are_all_told_once(period: float) -> None:
+    with StreamSink() as sink:
+        client = StatsD(sink.address, period=period)
+        texts: list[str] = []
+        reader = threading.Thread(target=lambda: texts.append(sink.text()))
+        reader.start()
+
+        def work() -> None:
+            for number in range(CALLS):
+                client.count("c")
+                client.gauge_inc("g", 2)
+                client.count("of", tags={"n": str(number % 50)})
+                if number % 500 == 0:
+                    client.flush()
+
+        together(*[work] * THREADS)
+        client.close(10)
+        reader.join(10)
+    levels = levels_of(texts[0])
+    assert client.lost == {}
+    assert levels.counts == Counter(c=THREADS * CALLS, of=THREADS * CALLS)
+    assert levels.gauges == {"g": THREADS * CALLS * 2}
+
+
+@pytest.mark.parametrize("dialect", ["flux", "dogstatsd"])
+def test_what_the_client_knows_is_right_whichever_threads_change_it(dialect: str) -> None:
+    with Sink() as sink, StatsD(sink.address, period=0, dialect=dialect) as client:
+        last: dict[str, str] = {}
+
+        def read() -> None:
+            for line in sink.lines():
+                name, _, rest = line.partition(":")
+                last[name] = rest
+
+        def work() -> None:
+            for _ in range(500):
+                client.count("c")
+                client.gauge_inc("g")
+                read()
+
+        together(*[work] * THREADS)
+        read()
+        client.count("c")
+        client.gauge_inc("g")
+        done = THREADS * 500 + 1
+        assert sink.lines() == [f"c:{done}|C" if dialect == "flux" else "c:1|c",
+                                f"g:+1|g" if dialect == "flux" else f"g:{done}|g"]  # fmt: skip
+        assert client.lost == {}
+
+
+def test_changing_everything_while_others_report_loses_nothing() -> None:
+    with Sink() as one, Sink() as two, StatsD(one.address, period=0.001) as client:
+        got: Counter[str] = Counter()
+        over = threading.Event()
+
+        reading = threading.Lock()
+
+        def read() -> None:
+            with reading:
+                for sink in (one, two):
+                    got.update(levels_of("\n".join(sink.packets())).counts)
+
+        def change() -> None:
+            for number in range(200):
+                client.set_period((0.001, 0)[number % 2])
+                client.set_prefix(("a", "b")[number % 2])
+                client.set_address((one, two)[number % 2].address)
+                read()
+            over.set()
+
+        calls = [0, 0]
+
+        def work(place: int) -> None:
+            while not over.is_set():
+                client.count("c")
+                calls[place] += 1
+                if calls[place] % 10 == 0:
+                    read()
+                if place == 0:
+                    client.flush()
+
+        together(change, lambda: work(0), lambda: work(1))
+        client.flush()
+        read()
+        assert (sum(got.values()), client.lost) == (sum(calls), {})
+
+
+@pytest.mark.parametrize("period", [0, 60])
+@pytest.mark.parametrize("dialect", ["statspout", "flux", "dogstatsd"])
+def test_a_signal_handler_may_report_in_the_middle_of_a_report(period: float, dialect: str) -> None:
+    handled = 0
+
+    def handler(*_: object) -> None:
+        nonlocal handled
+        handled += 1
+        client.count("c")
+        client.gauge_inc("g")
+
+    with Sink() as sink, StatsD(sink.address, period=period, dialect=dialect) as client:
+        before = signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
+        levels, number = Levels(), 0
+        try:
+            while handled < 200:
+                number += 1
+                client.count("c")
+                client.gauge_inc("g")
+                if number % 50 == 0:
+                    levels.take("\n".join(sink.packets()).replace("|C", "|g"))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        client.flush()
+        levels.take("\n".join(sink.packets()).replace("|C", "|g"))
+        assert levels.gauges["g"] == number + handled
+        assert levels.gauges.get("c", levels.counts["c"]) == number + handled
+        assert client.lost == {}

@@ -157,18 +157,18 @@ class Packing:
 
     def add(self, lines: Sequence[Line], index: int) -> None:
         """Add the lines of the sample at ``index``; ValueError, and nothing is added, when one is too long."""
-        for line in lines:
-            if len(line.data) > self._size:
-                raise ValueError(f"a line of {len(line.data)} bytes is longer than a packet of {self._size}")
-        for line in lines:
-            length = self._length + 1 + len(line.data)
+        longest = max((len(line.data) for line in lines), default=0)
+        if longest > self._size:
+            raise ValueError(f"a line of {longest} bytes is longer than a packet of {self._size}")
+        for data, moves in lines:
+            length = self._length + 1 + len(data)
             if length > self._size:
                 self._end()
-                length = len(line.data)
-            self._lines.append(line.data)
+                length = len(data)
+            self._lines.append(data)
             self._length = length
             # This sample is done with its last line only; those before it are.
-            self._moves, self._sample = line.moves, index
+            self._moves, self._sample = moves, index
         if lines:
             self._sample = index + 1
 

@@ -129,10 +129,11 @@ class Lines:
         for entry, known, value in zip(ENTRIES, self._run(sample).series, _VALUES(sample), strict=True):
             if value is None or (shared and entry.networked):
                 continue
-            if known.counter is None:
-                text: str | None = set_gauge(self._dialect, known.head, known.tail, value)
+            head, tail, counter = known
+            if counter is None:
+                text: str | None = set_gauge(self._dialect, head, tail, value)
             else:
-                text = self._total(known.head, known.tail, known.counter, value)
+                text = self._total(head, tail, counter, value)
             if text is not None:
                 lines.append(Line(text.encode(), len(self._moves)))
         return lines
@@ -192,8 +193,9 @@ class Lines:
 
     def _known(self, metric: Metric, part: str) -> tuple[str, str, Counter]:
         """What stands before and behind the value, and the counter, of the metric or of a part of it."""
-        identity = metric.container.identity if metric.container else None
-        key = metric.key, part, metric.kind, identity, metric.name
+        container = metric.container
+        whose = (metric.host, container.name, *container.identity) if container else metric.host
+        key = metric.key, part, metric.kind, whose, metric.name
         known = self._told.pop(key, None)
         if known is None:
             tags = metric.own_tags()
@@ -248,7 +250,7 @@ class Lines:
 
 
 def _growth(growth: float) -> str:
-    return number(growth if isinstance(growth, int) else round(growth, _DIGITS))
+    return str(growth) if type(growth) is int else number(round(growth, _DIGITS))
 
 
 def _part(text: str) -> str:

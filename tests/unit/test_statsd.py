@@ -271,6 +271,13 @@ def test_a_new_run_begins_anew_and_a_rename_does_not() -> None:
     assert texts(lines, reading(tx_bytes=9, container=again)) == []
 
 
+def test_an_applications_series_is_named_anew_when_its_container_is() -> None:
+    renamed = Container(id=WEB.id, name="shop", started_at=LATER)
+    sent = [Metric(time_ns=1, host="n", key="k", name="t", kind="gauge", value=1, container=one)
+            for one in (WEB, renamed)]  # fmt: skip
+    assert texts(Lines(DIALECTS["brubeck"]), *sent) == ["t.container.web.host.n:1|g", "t.container.shop.host.n:1|g"]
+
+
 def test_growth_of_seconds_has_no_noise() -> None:
     [line] = texts(Lines(DIALECTS["brubeck"]), reading(cpu_seconds_total=12.5), reading(cpu_seconds_total=12.7))
     assert line == "node-1_example.web.cpu_seconds_total:0.2|c"

@@ -167,9 +167,15 @@ class CounterSeries(Series):
         self._sum: int | float = 0
 
     def _settle(self, texts: list[bytes], rate: float) -> None:
-        if values := self._numbers(texts):
-            self.touched = True
-            self._sum += sum(values) if rate == 1 else sum(values) / rate
+        # Most counters count one by one.
+        if texts.count(b"1") == len(texts):
+            total: int | float = len(texts)
+        elif values := self._numbers(texts):
+            total = sum(values)
+        else:
+            return
+        self.touched = True
+        self._sum += total if rate == 1 else total / rate
 
     def take(self) -> int | float | None:
         """The sum."""

@@ -29,6 +29,9 @@ MOST_CONNECTIONS = 1000
 _PACKETS, _BYTES = 64, 48 * 1024
 """What is taken from a socket at once: a millisecond or two of work."""
 
+_GATHER = 0.002
+"""Seconds for which packets gather while they come."""
+
 _LARGEST = 65_536
 """Bytes of a datagram: what UDP can have, and a page more than any client sends to a unix socket."""
 
@@ -147,30 +150,51 @@ class Datagrams:
         self.aggregator = aggregator
         self.senders = senders
         self.heard = heard
+        self.more = False
+        """Whether the last batch left something."""
         self._dropped = 0
         self._limited = Limited(log)
+        self._watched = False
+        self._turn: asyncio.Handle | None = None
 
     def begin(self) -> None:
-        """Read whenever there is something."""
-        asyncio.get_running_loop().add_reader(self.sock, self.read)
+        """Read whenever there is something: the first packet at once, those that follow it together."""
+        asyncio.get_running_loop().add_reader(self.sock, self._take_turn)
+        self._watched = True
+
+    def _take_turn(self) -> None:
+        """Read a batch. While packets come, others gather meanwhile: to wake up for each costs more than to read it."""
+        loop = asyncio.get_running_loop()
+        taken = self.read()
+        if not taken and not self._watched:
+            self.begin()
+        elif taken:
+            if self._watched:
+                loop.remove_reader(self.sock)
+                self._watched = False
+            self._turn = loop.call_soon(self._take_turn) if self.more else loop.call_later(_GATHER, self._take_turn)
 
     def read(self) -> int:
         """Take what is there, but no more than a batch; returns how many packets there were."""
         packets: list[bytes] = []
-        size = 0
+        size, self.more = 0, True
         receive = self.sock.recv
         try:
             while size < _BYTES and len(packets) < _PACKETS:
                 packets.append(packet := receive(_LARGEST))
                 size += len(packet)
         except BlockingIOError:
-            pass
+            self.more = False
         except OSError as error:
-            self._limited.warning("receive", "statsd: receiving: %s", error.strerror or error)
+            self._trouble(error)
         if packets:
             self.heard.packets += len(packets)
             self.aggregator.feed(b"\n".join(packets), self.senders.unknown, time.time_ns())
         return len(packets)
+
+    def _trouble(self, error: OSError) -> None:
+        self.more = False
+        self._limited.warning("receive", "statsd: receiving: %s", error.strerror or error)
 
     def drops(self) -> int:
         """How many packets the kernel has dropped since the last time; 0 where it does not say."""
@@ -186,8 +210,10 @@ class Datagrams:
 
     def finish(self) -> None:
         """Let nothing more in, take what has arrived, and close."""
-        with suppress(RuntimeError):
+        if self._watched:
             asyncio.get_running_loop().remove_reader(self.sock)
+        if self._turn is not None:
+            self._turn.cancel()
         with suppress(OSError):
             self.shut()
             while self.read():
@@ -206,20 +232,22 @@ class UnixDatagrams(Datagrams):
     def read(self) -> int:
         """As for UDP, but that each packet has a sender, and may be cut."""
         count = size = 0
+        self.more = True
         try:
             while size < _BYTES and count < _PACKETS:
                 packet, ancillary, flags, _ = self.sock.recvmsg(_LARGEST, socket.CMSG_SPACE(_CREDENTIALS.size))
                 if not packet and not ancillary:
-                    break  # Shut, and empty.
+                    self.more = False  # Shut, and empty.
+                    break
                 count, size = count + 1, size + len(packet)
                 if flags & socket.MSG_TRUNC:
                     packet = packet[: packet.rfind(b"\n") + 1]
                     self.aggregator.bad("too_long", f"a packet of more than {_LARGEST} bytes, of which the end is lost")
                 self.aggregator.feed(packet, self.senders.of_process(_pid(ancillary)), time.time_ns())
         except BlockingIOError:
-            pass
+            self.more = False
         except OSError as error:
-            self._limited.warning("receive", "statsd: receiving: %s", error.strerror or error)
+            self._trouble(error)
         self.heard.packets += count
         return count
 

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from statspout import ConfigError, Container, ContainerSample, Metric, Rejected, Repository, Sample, option
+from statspout.client.addresses import PORT, Address, parse
 from statspout.client.dialects import DIALECTS, Dialect
 from statspout.labels import labels_option
 from statspout.repositories.statsd_lines import Line, Lines
-from statspout.repositories.statsd_wire import Unsent, parsed_address, wire_to
+from statspout.repositories.statsd_wire import Unsent, wire_to
 
 _PREFIX = re.compile(r"(?:[A-Za-z0-9_-]|\{host\})+(?:\.(?:[A-Za-z0-9_-]|\{host\})+)*")
 
@@ -75,7 +76,7 @@ class StatsD(Repository):
 
     def __post_init__(self) -> None:
         self._dialect = self._checked()
-        self._wire = wire_to(parsed_address(self.address, "statsd.address"))
+        self._wire = wire_to(_parsed(self.address))
         totals = self.counters == "gauge"
         self._lines = Lines(self._dialect, self.prefix, self.labels, totals=totals)
         self._done: list[Done] = []
@@ -142,6 +143,14 @@ class StatsD(Repository):
         if self.labels and not dialect.tags:
             raise ConfigError(f"--statsd.labels: {dialect.name} has no tags: leave it out, or take another dialect")
         return dialect
+
+
+def _parsed(text: str) -> Address:
+    try:
+        return parse(text, PORT)
+    except ValueError as error:
+        right = f"localhost:{PORT}, tcp://host:port or unix:///path is right"
+        raise ConfigError(f"--statsd.address: {text!r} is wrong: {right}") from error
 
 
 class Packing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterable, Mapping
 from operator import attrgetter
@@ -12,8 +11,6 @@ from statspout import Container, ContainerSample, Metric, Sample, Summary
 from statspout.catalogue import ENTRIES
 from statspout.client.dialects import Dialect, clean, number, series, set_gauge
 from statspout.labels import LabelTags
-
-log = logging.getLogger("statspout.statsd")
 
 TAGS = ("host", "container", "id")
 """The tags of a container's series, as those of ``points()``."""
@@ -90,7 +87,6 @@ class Lines:
         self._runs: dict[tuple[str, int | None], _Run] = {}
         self._told: dict[Any, tuple[str, str, Counter]] = {}
         self._moves: list[tuple[Counter, float | None]] = []
-        self._texts_told = False
 
     @property
     def moves(self) -> int:
@@ -98,7 +94,7 @@ class Lines:
         return len(self._moves)
 
     def of(self, sample: Sample) -> list[Line]:
-        """The lines of a sample; none of a text. ValueError for what is no number, and then nothing is told."""
+        """The lines of a sample. ValueError for what is no number, and then nothing is told."""
         before = len(self._moves)
         try:
             return self._container(sample) if isinstance(sample, ContainerSample) else self._metric(sample)
@@ -171,8 +167,7 @@ class Lines:
     def _metric(self, metric: Metric) -> list[Line]:
         value = metric.value
         if isinstance(value, str):
-            self._leave_out(metric)
-            return []
+            raise ValueError("a text is no number: StatsD has no place for it")
         texts: list[str | None]
         if isinstance(value, Summary):
             texts = [self._gauge(metric, part, getattr(value, part)) for part in _PARTS]
@@ -204,11 +199,6 @@ class Lines:
             name = f"{metric.name}.{part}" if part else metric.name
             known = (*series(self._dialect, name, tags), Counter())
         return _remember(self._told, key, known, MOST_SERIES)
-
-    def _leave_out(self, metric: Metric) -> None:
-        if not self._texts_told:
-            self._texts_told = True
-            log.info("statsd: texts are no numbers: they are left out, %r is the first", metric.name)
 
     # counters
 

@@ -1,21 +1,18 @@
-"""The way to a StatsD server: where it is, as a person writes it, and packets sent there."""
+"""The way to a StatsD server: packets sent there, and what did not get there."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import re
 import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from statspout import ConfigError, RepositoryError
-
-PORT = 8125
-"""Where StatsD servers listen."""
+from statspout import RepositoryError
+from statspout.client.addresses import Address
 
 _PATIENCE = 5.0
 """Seconds to connect, and for a receiver that is full to take the next packet."""
@@ -26,10 +23,6 @@ _LOOKED_UP = 60.0
 _UNSENT = {errno.ENOBUFS, errno.EAGAIN, errno.EMSGSIZE, errno.ENOMEM}
 """What the kernel says of the very packet that it was given: those before it are on their way."""
 
-_ADDRESS = re.compile(
-    r"(?:(?P<scheme>udp|tcp)://)?(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<name>[^\s:/@\[\]]+))(?::(?P<port>[0-9]{1,5}))?/?"
-)
-
 
 class Unsent(RepositoryError):
     """Packets that were not sent; ``sent`` are how many before them were, and are not to come again."""
@@ -39,35 +32,9 @@ class Unsent(RepositoryError):
         self.sent = sent
 
 
-class Address(NamedTuple):
-    """Where a server is: ``udp`` or ``tcp`` with a host and a port, or ``unix`` with a path as the host."""
-
-    scheme: str
-    host: str
-    port: int = 0
-
-    def __str__(self) -> str:
-        if self.scheme == "unix":
-            return f"unix://{self.host}"
-        return f"{self.scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
-
-
-def parsed_address(text: str, setting: str) -> Address:
-    """``host:port``, with or without ``udp://`` or ``tcp://``, or ``unix:///path``; ConfigError names ``setting``."""
-    path = text.removeprefix("unix://")
-    if path != text and path.startswith("/") and "\0" not in path:
-        return Address("unix", path)
-    match = _ADDRESS.fullmatch(text)
-    port = int(match["port"] or PORT) if match else 0
-    if match is None or not 0 < port <= 65535:
-        right = f"localhost:{PORT}, tcp://host:port or unix:///path is right"
-        raise ConfigError(f"--{setting}: {text!r} is wrong: {right}")
-    return Address(match["scheme"] or "udp", match["six"] or match["name"], port)
-
-
 def wire_to(address: Address) -> Wire:
     """A way to ``address``, not yet open."""
-    return Stream(address) if address.scheme == "tcp" else Datagrams(address)
+    return Stream(address) if address.transport == "tcp" else Datagrams(address)
 
 
 class Wire(ABC):
@@ -155,7 +122,7 @@ class Datagrams(Wire):
 
     def _targets(self) -> list[tuple[socket.AddressFamily, Any]]:
         """All there are, IPv4 first: it is what most StatsD servers listen on when they are not told."""
-        if self._address.scheme == "unix":
+        if self._address.transport == "unix":
             self._looked_up = float("inf")
             return [(socket.AF_UNIX, self._address.host)]
         found = socket.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_DGRAM)

@@ -327,7 +327,9 @@ class StatsD:
         if kind not in self._dialect.types:
             self._lose("unsupported", f"{self._dialect.name} has no {kind}")
             return None
-        head, tail = series(self._dialect, self._full_name(name), {**self._tags, **(tags or {})} if tags else self._tags)
+        head, tail = series(
+            self._dialect, self._full_name(name), {**self._tags, **(tags or {})} if tags else self._tags
+        )
         places = head, tail + self._from_container()
         key = (kind, places, rate)
         known: Series | None = self._all.get(key)

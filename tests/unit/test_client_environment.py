@@ -25,7 +25,7 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({}, None, "statspout"),
         ({OURS: "h:1"}, Address("udp", "h", 1), "statspout"),
-        ({FLUX: "h:2"}, Address("udp", "h", 2), "statspout"),
+        ({FLUX: "h:2"}, Address("udp", "h", 2), "etsy"),
         ({OURS: "h:1", FLUX: "h:2", "DD_AGENT_HOST": "h3"}, Address("udp", "h", 1), "statspout"),
         ({OURS: "", FLUX: "h:2"}, None, "statspout"),
         ({"DD_AGENT_HOST": "agent"}, Address("udp", "agent", 8125), "dogstatsd"),

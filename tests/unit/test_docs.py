@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from statspout.cmd.listen import VARIABLES
+from statspout.client.environment import DIALECT
 from statspout.cmd.main import main
 from statspout.config import configure
 from statspout.instances import shown
@@ -51,6 +52,7 @@ def test_every_flag_in_the_text_exists(page: Path, capsys: pytest.CaptureFixture
     known |= {"--graphite.token-file", "--pid", "--cgroupns", "--cgroup-parent", "--ulimit"}
     # Those of two instances that the page on repositories has.
     known |= {"--influxdb.near.url", "--influxdb.far.url"}
+    known |= {"--name"}  # of docker run
     main(["listen", "--help"])
     known |= set(re.findall(r"--[a-z]+(?:-[a-z]+)*", capsys.readouterr().out))
     for script in (ROOT / "bench").glob("*.py"):
@@ -71,7 +73,7 @@ def test_every_variable_in_the_text_exists(page: Path) -> None:
         "STATSPOUT_GRAPHITE_TOKEN_FILE",
         "STATSPOUT_A_B",
     }
-    known |= set(VARIABLES)
+    known |= {*VARIABLES, DIALECT}
     assert set(re.findall(r"\bSTATSPOUT_[A-Z_]+\b", page.read_text())) <= known
 
 

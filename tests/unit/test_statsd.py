@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import socket
 from collections.abc import Iterator, Sequence
@@ -40,10 +39,13 @@ ID = "0123456789ab"
 class Kept:
     """What the contract asks of a receiver of datagrams."""
 
+    rejects = frozenset({"text"})
+
     receiver: Receiver
 
     def make(self) -> StatsD:
-        return StatsD(address=self.receiver.address)
+        # As large as they can be, for the contract has names of kilobytes; and no number needs one before it.
+        return StatsD(address=self.receiver.address, packet_size=65_000, counters="gauge")
 
     def stored(self, repository: Repository) -> Sequence[object] | None:
         return self.receiver.lines()
@@ -75,13 +77,16 @@ class TestOverAUnixSocket(Kept, RepositoryContract):
 
 
 class TestOverTCP(RepositoryContract):
+    rejects = frozenset({"text"})
+
     @pytest.fixture(autouse=True)
     def _receiver(self) -> Iterator[None]:
         with Receiver("tcp") as self.receiver:
             yield
 
     def make(self) -> StatsD:
-        return StatsD(address=self.receiver.address)
+        # As large as they can be, for the contract has names of kilobytes; and no number needs one before it.
+        return StatsD(address=self.receiver.address, packet_size=65_000, counters="gauge")
 
     def unreachable(self) -> Repository | None:
         return StatsD(address=f"tcp://127.0.0.1:{free_port()}")
@@ -178,7 +183,6 @@ PARTS = {"sum": "10", "min": "1", "max": "4", "mean": "2.5", "stdev": "1.25", "p
         (metric("counter_total", 3), []),
         (metric("gauge", 1.5e-7), ["shop.orders:0.00000015|g|#host:node-1"]),
         (metric("set", 3), ["shop.orders:3|g|#host:node-1"]),
-        (metric("text", "deployed"), []),
         (metric("gauge", 1, tags={"host": "theirs", "env": "prod"}, container=WEB),
          [f"shop.orders:1|g|#container:web,env:prod,exported_host:theirs,host:node-1,id:{ID}"]),
         *((metric(kind, SUMMARY), [*(f"shop.orders.{part}:{value}|g|#host:node-1" for part, value in PARTS.items()),
@@ -417,11 +421,11 @@ def test_a_counter_that_goes_down_is_no_total_of_flux() -> None:
         Lines(DIALECTS["flux"]).of(metric("counter_delta", -1))
 
 
-def test_texts_are_left_out_and_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    lines = Lines(DIALECTS["dogstatsd"])
-    with caplog.at_level(logging.INFO, "statspout"):
-        assert texts(lines, metric("text", "a", "deploy"), metric("text", "b", "other")) == []
-    assert caplog.messages == ["statsd: texts are no numbers: they are left out, 'deploy' is the first"]
+def test_a_text_is_refused_and_costs_no_neighbour(receiver: Receiver) -> None:
+    with pytest.raises(Rejected) as refused:
+        opened(receiver).push([metric("gauge", 1, "a"), metric("text", "deployed", "b"), metric("gauge", 2, "c")])
+    assert (list(refused.value.indices or ()), refused.value.rest) == ([1], "stored")
+    assert [line.split(":")[0] for line in receiver.lines()] == ["a", "c"]
 
 
 @pytest.mark.parametrize(
@@ -445,22 +449,6 @@ def test_a_wrong_setting_is_told_in_one_line(settings: dict[str, Any], told: str
 
 
 # The way there
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("localhost", "udp://localhost:8125"),
-        ("localhost:9125", "udp://localhost:9125"),
-        ("[::1]", "udp://[::1]:8125"),
-        ("tcp://[fe80::1%eth0]:1", "tcp://[fe80::1%eth0]:1"),
-        ("unix:///run/statsd.sock", "unix:///run/statsd.sock"),
-    ],
-)
-def test_addresses_as_people_write_them(text: str, shown: str) -> None:
-    from statspout.repositories.statsd_wire import parsed_address
-
-    assert str(parsed_address(text, "statsd.address")) == shown
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

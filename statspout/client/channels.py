@@ -67,7 +67,7 @@ class Channel:
     # for the application's threads
 
     def send(self, packet: bytes, lines: int) -> bool:
-        """Have it sent, now or soon; ``lines`` are counted if it is not to be. False, and neither, when it is closed."""
+        """Have it sent, now or soon, or its ``lines`` counted as lost. False, and neither, when this is closed."""
         taken = self._later(packet, lines)
         self._losses.tell()
         return taken
@@ -230,11 +230,12 @@ class Datagrams(Channel):
 
     def __init__(self, address: Address, losses: Losses) -> None:
         super().__init__(address, losses)
+        self._named = address.named
         self._places: list[tuple[int, tuple[object, ...] | str]] = []
         self._place: tuple[int, tuple[object, ...] | str] | None = None
         self._fresh_until = float("inf")
         self._before = 0
-        if not address.named:
+        if not self._named:
             with suppress(OSError):  # a socket that is not there yet is tried again when there is something for it
                 self._connect()
 
@@ -243,7 +244,7 @@ class Datagrams(Channel):
         done = False
         with self._lock:
             if self._socket is not None and not self._backlog and not self._closing:
-                if self.address.named:
+                if self._named:
                     self._keep_fresh()
                 try:
                     self._socket.send(packet)
@@ -291,7 +292,7 @@ class Datagrams(Channel):
     def _connect(self) -> None:
         if self.address.transport == "unix":
             self._places = [(socket.AF_UNIX, self.address.host)]
-        elif not self._places or self.address.named:
+        elif not self._places or self._named:
             self._places = self._looked_up()
         with self._lock:
             self._open()
@@ -315,7 +316,7 @@ class Datagrams(Channel):
         raise error or OSError("the name has no address")
 
     def _looked_up(self) -> list[tuple[int, tuple[object, ...] | str]]:
-        flags = 0 if self.address.named else socket.AI_NUMERICHOST
+        flags = 0 if self._named else socket.AI_NUMERICHOST
         found = socket.getaddrinfo(
             self.address.host, self.address.port, type=socket.SOCK_DGRAM, flags=flags | socket.AI_NUMERICSERV
         )
@@ -325,7 +326,7 @@ class Datagrams(Channel):
         return sorted(dict.fromkeys(places), key=lambda place: place[0] != socket.AF_INET)
 
     def _look_up(self) -> None:
-        if not self.address.named or self._socket is None or monotonic() <= self._fresh_until:
+        if not self._named or self._socket is None or monotonic() <= self._fresh_until:
             return
         self._fresh_until = monotonic() + FRESH
         with suppress(OSError, UnicodeError):  # the old address may hold; it is asked again in a while

@@ -25,7 +25,7 @@ from statspout.client.dialects import DIALECTS, Type, clean, series
 from statspout.client.losses import Losses, say_once
 from statspout.client.packets import encoded, packets
 from statspout.client.prefix import filled
-from statspout.client.series import LIMIT, Number, Series, finite, make
+from statspout.client.series import LIMIT, Number, Series, Told, finite, make
 from statspout.client.timers import Timer
 
 if TYPE_CHECKING:
@@ -297,7 +297,12 @@ class StatsD:
             if rate != 1 and self._random is not None and self._random() >= rate:
                 return
             if self._period <= 0 and not series.stateful and not series.listed:
-                self._send_line(series.line(value))
+                told = series.told
+                if value != told[0]:
+                    told = self._told(series, value)
+                channel = self._channel
+                if told[2] and (channel is None or not channel.send(told[1], told[2])):
+                    self._send(told[1], told[2])
                 return
             series.values.append(value)
             if not series.listed:
@@ -370,12 +375,14 @@ class StatsD:
         self._swept = len(self._all) >= SERIES
         return not self._swept
 
-    def _send_line(self, line: str) -> None:
-        data = encoded(line)
-        if len(data) > self._size:
-            self._lose("too_long", line[:100])
-        else:
-            self._send(data, 2 if b"\n" in data else 1)
+    def _told(self, series: Series, value: Any) -> Told:
+        """What tells this value, kept because the next one is often the same. No lines, and a loss, if too long."""
+        packet = series.line(value).encode("utf-8", "backslashreplace")
+        if len(packet) > self._size:
+            self._lose("too_long", packet[:100])
+            return None, b"", 0
+        series.told = told = (value, packet, packet.count(b"\n") + 1)
+        return told
 
     def _send(self, packet: bytes, lines: int) -> None:
         """Through the channel as it is now: one that is closed at this moment has been replaced before."""

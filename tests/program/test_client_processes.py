@@ -100,7 +100,7 @@ sys.stdin.read()
         ),
         sink.address,
     )
-    got = []
+    got: list[str] = []
     while len(got) < 3:
         got.append(sink.next())
     assert sorted(got) == ["a:1|c", "b:1|c", "c:1|c"]
@@ -156,7 +156,8 @@ def test_a_child_of_multiprocessing_sends_what_is_pending_at_its_end(sink: Sink,
 def test_a_program_that_was_started_reports_for_itself(sink: Sink) -> None:
     run(
         "c.count('parent')\nimport subprocess\n"
-        "subprocess.run([sys.executable, '-c', \"from statspout.client import StatsD; StatsD().count('other')\"], check=True)",
+        "other = 'from statspout.client import StatsD; StatsD().count(\"other\")'\n"
+        "subprocess.run([sys.executable, '-c', other], check=True)",
         sink.address,
     )
     assert sink.packets() == ["other:1|c", "parent:1|c"]

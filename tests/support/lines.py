@@ -13,7 +13,7 @@ from statspout.client import StatsD
 
 
 class Sink:
-    """A socket for datagrams, on ``127.0.0.1``, ``::1``, or at a path; what has arrived is read when it is asked for."""
+    """A socket for datagrams, on ``127.0.0.1``, ``::1``, or at a path; what has arrived is read when asked for."""
 
     def __init__(self, where: str | Path = "127.0.0.1", port: int = 0) -> None:
         if isinstance(where, Path):

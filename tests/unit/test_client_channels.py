@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -88,7 +89,7 @@ def test_a_name_is_looked_up_elsewhere_than_in_the_call(monkeypatch: pytest.Monk
     monkeypatch.setattr(
         socket,
         "getaddrinfo",
-        lambda *a, **k: (threads.append(channels.threading.current_thread()), look_up(*a, **k))[1],
+        lambda *a, **k: (threads.append(threading.current_thread()), look_up(*a, **k))[1],
     )
     with Sink() as sink, at_once(f"localhost:{sink.socket.getsockname()[1]}") as client:
         client.count("a")
@@ -122,7 +123,8 @@ def test_a_name_that_moves_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_name_that_nobody_knows_yet_costs_nothing_but_time(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    look_up, failed = socket.getaddrinfo, []
+    look_up = socket.getaddrinfo
+    failed: list[object] = []
 
     def fail_twice(*arguments: object, **named: object) -> object:
         if len(failed) < 2:

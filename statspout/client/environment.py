@@ -47,7 +47,7 @@ def place(environ: Mapping[str, str]) -> Place:
 
 
 def container(environ: Mapping[str, str]) -> str:
-    """The container that this process is in, as :mod:`statspout.client.container` says it; empty where nobody is to be told."""
+    """The container of this process, as :mod:`statspout.client.container` says it; empty where nobody is to be told."""
     if environ.get("DD_ORIGIN_DETECTION_ENABLED", "").lower() in _FALSE:
         return ""
     from statspout.client.container import container_id  # what it loads, who is off does without

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from statspout.cmd.listen import VARIABLES
 from statspout.client.environment import DIALECT
+from statspout.cmd.listen import VARIABLES
 from statspout.cmd.main import main
 from statspout.config import configure
 from statspout.instances import shown

@@ -91,8 +91,8 @@ CALLS = ("count", "gauge", "timing", "tagged count")
 def work(client: str, way: str, call: str, port: str, calls: str) -> None:
     """In a process of its own: print the CPU nanoseconds of a call."""
     chosen = CLIENTS[client]
-    # Values as they come from measuring, no two alike in a row.
-    values = cycle([number / 997 for number in range(1, 1000)] if call == "timing" else range(1000))
+    # Values as they are measured: levels, and milliseconds of a clock that has nanoseconds. No two alike in a row.
+    values = cycle([number * 12_347 / 1e6 for number in range(1, 1000)] if call == "timing" else range(1000))
     names: dict[str, object] = {"v": values}
     exec(chosen.ways[way].format(port=port), names)
     timer = timeit.Timer(chosen.calls[call], globals=names)

@@ -57,6 +57,7 @@ class Channel:
         self._wake: SimpleQueue[SimpleQueue[None] | None] = SimpleQueue()
         self._askers: list[SimpleQueue[None]] = []
         self._socket: socket.socket | None = None
+        self._direct: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._awake = False
         self._busy = False
@@ -87,7 +88,7 @@ class Channel:
     def close(self, seconds: float | None = None) -> None:
         """Take nothing more. What waits is still sent, in its own time; with ``seconds``, or else it is counted."""
         with self._lock:
-            self._closing = True
+            self._closing, self._direct = True, None
             if self._thread is None and not self._backlog:
                 self._disconnect()
                 return
@@ -106,6 +107,7 @@ class Channel:
                 return False
             if len(self._backlog) >= WAITING:
                 self._losses.add("full", self._backlog.popleft().lines, self.address)
+            self._direct = None
             self._backlog.append(_Waiting(monotonic() + STALE, packet, lines))
         if not self._awake:
             self._rouse()
@@ -221,11 +223,22 @@ def _writable(connection: socket.socket, seconds: float) -> bool:
     return bool(poll.poll(seconds * 1000))
 
 
+class _Socket(socket.socket):
+    """Closed when nobody has it any more: a thread that is sending through it has it.
+
+    To close it in another thread could have that one write into whatever gets its number next; and a lock around every
+    ``send`` costs more than all that stands between a call and it.
+    """
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Datagrams(Channel):
     """UDP, or a unix socket of datagrams: sent where it is called, by one system call that does not wait.
 
-    The lock makes sure that no thread sends through a socket that another one closes at this moment. UDP tells only at
-    the next packet that nobody listens: the count of ``refused`` is what the host has told.
+    ``_direct`` is the socket while there is one and nothing waits before what is sent now. UDP tells only at the next
+    packet that nobody listens: the count of ``refused`` is what the host has told.
     """
 
     def __init__(self, address: Address, losses: Losses) -> None:
@@ -241,20 +254,24 @@ class Datagrams(Channel):
 
     def send(self, packet: bytes, lines: int) -> bool:
         """Have it sent, at once where that is possible; False when it is closed."""
+        connection = self._direct
         done = False
-        with self._lock:
-            if self._socket is not None and not self._backlog and not self._closing:
-                if self._named:
-                    self._keep_fresh()
-                try:
-                    self._socket.send(packet)
-                    self._before = lines
-                    return True
-                except OSError as error:
+        if connection is not None:
+            if self._named:
+                self._keep_fresh()
+            try:
+                connection.send(packet)
+                self._before = lines
+                return True
+            except OSError as error:
+                with self._lock:
                     done = self._failed(error, packet, lines)
         done = done or self._later(packet, lines)
         self._losses.tell()
         return done
+
+    def _disconnect(self) -> None:
+        self._socket = self._direct = None  # which closes it
 
     def _keep_fresh(self) -> None:
         if monotonic() > self._fresh_until and not self._awake:
@@ -302,7 +319,7 @@ class Datagrams(Channel):
         error: OSError | None = None
         for place in self._places:
             family, where = place
-            connection = socket.socket(family, socket.SOCK_DGRAM)
+            connection = _Socket(family, socket.SOCK_DGRAM)
             connection.setblocking(False)
             try:
                 connection.connect(where)
@@ -312,6 +329,7 @@ class Datagrams(Channel):
                 continue
             self._disconnect()
             self._socket, self._place, self._before = connection, place, 0
+            self._direct = None if self._backlog or self._closing else connection
             return
         raise error or OSError("the name has no address")
 
@@ -347,10 +365,12 @@ class Datagrams(Channel):
             try:
                 self._socket.send(head.packet)
                 self._before = head.lines
-                return True
+                done = True
             except OSError as error:
-                if self._failed(error, head.packet, head.lines):
-                    return True
+                done = self._failed(error, head.packet, head.lines)
+            if done:
+                self._direct = None if self._backlog or self._closing else self._socket
+                return True
             self._backlog.appendleft(head)
             connection = self._socket
         return connection is not None and _writable(connection, _LONGEST_PAUSE)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from math import fsum, isfinite
 from typing import Any
 
-from statspout.client.dialects import Dialect, Type, change_gauge, number, set_gauge
+from statspout.client.dialects import Dialect, Type, number, set_gauge
 from statspout.client.losses import Losses
 from statspout.client.packets import encoded, packed
 
@@ -20,8 +20,6 @@ LIMIT = 1000
 """Values of one series that are kept as they are; with more they are summed up, or sent before the period is over."""
 
 Number = int | float
-Told = tuple[Any, bytes, int]
-"""A value, the packet that tells it alone, and the lines of that."""
 
 
 def finite(value: Any) -> Number:
@@ -58,14 +56,13 @@ def total(values: Iterable[Number]) -> Number:
 class Series:
     """``values`` is what was reported since it was last told; ``listed``: someone is to look at it.
 
-    ``stateful``: what is sent follows from all there ever was, so the client can never forget it. ``told`` is the last
-    value that was sent alone.
+    ``stateful``: what is sent follows from all there ever was, so the client can never forget it.
     """
 
-    __slots__ = ("head", "kind", "listed", "losses", "name", "stateful", "tail", "told", "values")
+    __slots__ = ("head", "kind", "listed", "losses", "name", "stateful", "tail", "values")
 
     def __init__(self, dialect: Dialect, kind: Type, name: str, places: tuple[str, str], rate: float, losses: Losses):
-        head, tags = places
+        head, tags = (encoded(place).decode() for place in places)  # now, so that a line never has half a character
         self.name = name
         self.kind = kind
         self.head = f"{head}:"
@@ -73,12 +70,11 @@ class Series:
         self.stateful = False
         self.listed = False
         self.values: list[Any] = []
-        self.told: Told = (None, b"", 0)
         self.losses = losses
 
     def line(self, value: Any) -> str:
         """What tells this value alone; of a series that is not ``stateful`` only."""
-        return f"{self.head}{digits(value)}{self.tail}"
+        return f"{self.head}{value if type(value) is int else digits(value)}{self.tail}"
 
     def taken(self) -> list[Any]:
         """The values, which are nobody's now."""
@@ -146,15 +142,19 @@ class Gauge(Series):
     def __init__(self, dialect: Dialect, kind: Type, name: str, places: tuple[str, str], rate: float, losses: Losses):
         super().__init__(dialect, kind, name, places, rate, losses)
         self.dialect = dialect
-        self.places = places
+        self.places = self.head[:-1], self.tail.removeprefix("|g")
         self.stateful = not dialect.relative
         self.value: Number = 0
 
     def line(self, value: Any) -> str:
         """What tells this event alone: two lines that belong together where a negative value would be a change."""
         if type(value) is tuple:
-            return set_gauge(self.dialect, *self.places, value[0])
-        return change_gauge(*self.places, value)
+            level = digits(value[0])
+            return (
+                set_gauge(self.dialect, *self.places, value[0]) if level[0] == "-" else f"{self.head}{level}{self.tail}"
+            )
+        change = digits(value)
+        return f"{self.head}{change}{self.tail}" if change[0] == "-" else f"{self.head}+{change}{self.tail}"
 
     def compact(self) -> bool:
         """One event for all: the value, if it was set, else the change."""
@@ -197,7 +197,7 @@ class Values(Series):
         return map(self.line, values)
 
 
-_IN_SETS = re.compile(r"[\x00-,/:-@\[-^`{-\x7f]")  # ASCII that is not in [A-Za-z0-9_.-]
+_IN_SETS = re.compile(r"[\x00-,/:-@\[-^`{-\x7f\ud800-\udfff]")  # ASCII that is not in [A-Za-z0-9_.-], half characters
 
 
 class Distinct(Series):

@@ -25,7 +25,7 @@ from statspout.client.dialects import DIALECTS, Type, clean, series
 from statspout.client.losses import Losses, say_once
 from statspout.client.packets import encoded, packets
 from statspout.client.prefix import filled
-from statspout.client.series import LIMIT, Number, Series, Told, finite, make
+from statspout.client.series import LIMIT, Series, finite, make
 from statspout.client.timers import Timer
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ _PATIENCE = 1.0
 """Seconds at most for another thread to be done with what it is sending, which waits for nobody."""
 
 _NO_TAGS: Mapping[str, str] = {}
+
+# What a value is: a number, one that a gauge is set to, or falls by, or whatever has a text.
+_NUMBER, _LEVEL, _FALL, _TEXT = range(4)
 
 _clients: weakref.WeakSet[StatsD] = weakref.WeakSet()
 _orphans: list[Channel] = []
@@ -139,7 +142,7 @@ class StatsD:
     def gauge_set(self, name: str, value: float, *, tags: Mapping[str, str] | None = None) -> None:
         """A level is ``value`` now, which may be negative."""
         if self._on:
-            self._report(self._gauges, name, value, tags, 1, _level)
+            self._report(self._gauges, name, value, tags, 1, _LEVEL)
 
     def gauge_inc(self, name: str, change: float = 1, *, tags: Mapping[str, str] | None = None) -> None:
         """A level has risen by ``change``; one that was never set, or changed, was 0."""
@@ -149,7 +152,7 @@ class StatsD:
     def gauge_dec(self, name: str, change: float = 1, *, tags: Mapping[str, str] | None = None) -> None:
         """A level has fallen by ``change``."""
         if self._on:
-            self._report(self._gauges, name, change, tags, 1, _fallen)
+            self._report(self._gauges, name, change, tags, 1, _FALL)
 
     def timing(self, name: str, ms: float, *, tags: Mapping[str, str] | None = None, rate: float = 1) -> None:
         """Something took ``ms`` milliseconds. With ``rate`` below 1 that part of the calls is sent, and says so."""
@@ -173,7 +176,7 @@ class StatsD:
     def set(self, name: str, value: object, *, tags: Mapping[str, str] | None = None) -> None:
         """One of many things, of which the number of different ones matters; it is told apart by its text."""
         if self._on:
-            self._report(self._sets, name, value, tags, 1, _text)
+            self._report(self._sets, name, value, tags, 1, _TEXT)
 
     # what can be changed, asked, and ended
 
@@ -279,7 +282,7 @@ class StatsD:
         value: Any,
         tags: Mapping[str, str] | None,
         rate: float,
-        form: Callable[[Any], Any] | None = None,
+        how: int = _NUMBER,
     ) -> None:
         """Send it, or note it. The table's keys are what was given: what follows from that is worked out once."""
         try:
@@ -290,21 +293,24 @@ class StatsD:
                 series = self._found(table, name, tags, rate)
                 if series is None:
                     return
-            if form is not None:
-                value = form(value)
+            if how == _TEXT:
+                value = _text(value)
             elif type(value) is not int:
                 value = finite(value)
+            if how == _FALL:
+                value = -value
             if rate != 1 and self._random is not None and self._random() >= rate:
                 return
             if self._period <= 0 and not series.stateful and not series.listed:
-                told = series.told
-                if value != told[0]:
-                    told = self._told(series, value)
-                channel = self._channel
-                if told[2] and (channel is None or not channel.send(told[1], told[2])):
-                    self._send(told[1], told[2])
+                line = series.line(value) if how != _LEVEL else series.line((value,))
+                packet = line.encode()
+                lines = 2 if how == _LEVEL and value < 0 and b"\n" in packet else 1
+                if len(packet) > self._size:
+                    self._lose("too_long", line[:100])
+                elif (channel := self._channel) is None or not channel.send(packet, lines):
+                    self._send(packet, lines)
                 return
-            series.values.append(value)
+            series.values.append(value if how != _LEVEL else (value,))
             if not series.listed:
                 self._list(series)
             elif len(series.values) >= LIMIT:
@@ -374,15 +380,6 @@ class StatsD:
         self._clear_tables()
         self._swept = len(self._all) >= SERIES
         return not self._swept
-
-    def _told(self, series: Series, value: Any) -> Told:
-        """What tells this value, kept because the next one is often the same. No lines, and a loss, if too long."""
-        packet = series.line(value).encode("utf-8", "backslashreplace")
-        if len(packet) > self._size:
-            self._lose("too_long", packet[:100])
-            return None, b"", 0
-        series.told = told = (value, packet, packet.count(b"\n") + 1)
-        return told
 
     def _send(self, packet: bytes, lines: int) -> None:
         """Through the channel as it is now: one that is closed at this moment has been replaced before."""
@@ -581,14 +578,6 @@ def _flush(client: StatsD | None) -> None:
 
 def _seconds(period: float) -> float:
     return min(float(finite(period)), _LONGEST_PERIOD)
-
-
-def _level(value: Any) -> tuple[Number]:
-    return (finite(value),)
-
-
-def _fallen(change: Any) -> Number:
-    return -finite(change)
 
 
 def _text(value: object) -> str:

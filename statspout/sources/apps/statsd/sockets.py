@@ -26,10 +26,10 @@ log = logging.getLogger("statspout.statsd")
 MOST_CONNECTIONS = 1000
 """Over TCP, all listening sockets together; more are closed at once, and counted."""
 
-_PACKETS, _BYTES = 64, 48 * 1024
+_PACKETS, _BYTES = 256, 48 * 1024
 """What is taken from a socket at once: a millisecond or two of work."""
 
-_GATHER = 0.002
+_GATHER = 0.005
 """Seconds for which packets gather while they come."""
 
 _LARGEST = 65_536

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 from docker.errors import BuildError
+from support.daemon import Daemon
 from support.engine import Engine
 
 ROOT = Path(__file__).parents[2]
@@ -117,3 +119,30 @@ def pip_settings() -> dict[str, str]:
         words = str(ast.literal_eval(value)).split()
         settings[key.rpartition(".")[2]] = " ".join(word for word in words if not word.startswith("file:"))
     return settings
+
+
+def test_an_applications_numbers_stand_next_to_its_containers_cpu(engine: Engine, image: str) -> None:
+    """As docs/app-stats.md has it; in the image, for statspout is installed there."""
+    with Daemon(
+        f"--socket.path={engine.socket}", "--interval=1", "--repository=prometheus",
+        "--prometheus.address=127.0.0.1:0", "--listen.statsd=127.0.0.1:0",
+    ) as daemon:  # fmt: skip
+        address = daemon.wait_for_line("listen.statsd: udp://").partition("udp://")[2].partition(",")[0]
+        engine.run(
+            "shop", ["/shop.py"], image=image, entrypoint="python3", network_mode="host",
+            environment={"STATSPOUT_CLIENT_STATSD": address},
+            volumes={str(ROOT / "examples" / "shop.py"): {"bind": "/shop.py", "mode": "ro"}},
+        )  # fmt: skip
+        daemon.eventually(lambda: {"cpu", "orders", "queue", "checkout"} <= shown(daemon), 20)
+
+
+def shown(daemon: Daemon) -> set[str]:
+    """What the page has of the container called shop."""
+    page = daemon.get("/metrics", "prometheus.address").body.decode()
+    names = {
+        "cpu": "statspout_container_cpu_usage_ratio",
+        "orders": "shop_orders_total",
+        "queue": "shop_queue",
+        "checkout": "shop_checkout_seconds_count",
+    }
+    return {what for what, name in names.items() if re.search(rf'^{name}{{[^}}]*container="shop"', page, re.MULTILINE)}

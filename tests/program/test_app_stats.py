@@ -53,8 +53,13 @@ def levels(daemon: Daemon, prefix: str) -> dict[str, float]:
 
 def two_intervals_pass(daemon: Daemon, prefix: str) -> None:
     """In which nothing happens, of the listener's intervals and of the client's periods."""
-    seen = set()
-    daemon.eventually(lambda: len(seen.add(served(daemon, prefix)[0]["@timestamp"]) or seen) >= 3)
+    seen: set[str] = set()
+
+    def look() -> bool:
+        seen.add(served(daemon, prefix)[0]["@timestamp"])
+        return len(seen) >= 3
+
+    daemon.eventually(look)
 
 
 @pytest.mark.parametrize(("transport", "period"), [("tcp", 0), ("tcp", 0.2), ("unix", 0.2)])

@@ -7,7 +7,7 @@ import math
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, ClassVar, get_args, get_type_hints
 
 import pytest
 from support.influxdb import free_port
@@ -27,6 +27,7 @@ from statspout import (
 from statspout.client.dialects import DIALECTS
 from statspout.repositories.statsd import StatsD
 from statspout.repositories.statsd_lines import Lines
+from statspout.sample import MetricKind
 from statspout.testing import RepositoryContract, sample, samples
 
 LATER = 10**18
@@ -39,7 +40,7 @@ ID = "0123456789ab"
 class Kept:
     """What the contract asks of a receiver of datagrams."""
 
-    rejects = frozenset({"text"})
+    rejects: ClassVar[frozenset[MetricKind]] = frozenset({"text"})
 
     receiver: Receiver
 
@@ -77,7 +78,7 @@ class TestOverAUnixSocket(Kept, RepositoryContract):
 
 
 class TestOverTCP(RepositoryContract):
-    rejects = frozenset({"text"})
+    rejects: ClassVar[frozenset[MetricKind]] = frozenset({"text"})
 
     @pytest.fixture(autouse=True)
     def _receiver(self) -> Iterator[None]:

@@ -19,8 +19,9 @@ OTHERS = {"importlib.metadata", "zipfile"}
 WEB = {"uvicorn", "starlette", "anyio", "click"}
 HTTP = {"urllib3", "requests"}
 DATABASES = {"influxdb_client", "pymongo", "bson", "sqlite3"}
-NEVER = PARSER | HELP | {"statspout.sources.engine.ssh", "statspout.testing", "statspout.terminal", "docker", "tomllib"}
-SHIPPED = {"influxdb", "mongodb", "prometheus", "rest", "stdout", "webhook"}
+OURS = {"statspout.sources.engine.ssh", "statspout.sources.apps.statsd", "statspout.testing", "statspout.terminal"}
+NEVER = PARSER | HELP | OURS | {"statspout.client", "docker", "tomllib"}
+SHIPPED = {"influxdb", "mongodb", "prometheus", "rest", "statsd", "stdout", "webhook"}
 
 NOT_LOADED = {
     "stdout": NEVER | OTHERS | WEB | HTTP | DATABASES | {"http.client", "email.message", "tempfile"},

@@ -16,7 +16,7 @@ from statspout.logs import censored
 if TYPE_CHECKING:
     from statspout.repository import Repository
 
-_COMMANDS = ("check", "config", "repositories")
+_COMMANDS = ("check", "config", "health", "repositories")
 
 USAGE = """\
 Usage: statspout [COMMAND] [OPTIONS]
@@ -27,6 +27,7 @@ Commands:
   (none)         collect until SIGTERM or SIGINT
   check          check the settings and the engine, and end
   config         print a configuration file with every setting
+  health         ask the daemon at --health.address whether samples come
   repositories   list the repositories that can be selected
 
   --help, -h     this text

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def of_yaml(path: Path) -> tuple[list[str], dict[str, str]]:
     return [a for a in arguments if "=/" not in a], {name: value.strip('"') for name, value in found.items()}
 
 
-SETTINGS = {
+SETTINGS: dict[str, Callable[[], tuple[list[str], dict[str, str]]]] = {
     "image": of_image,
     "unit": of_unit,
     "compose": lambda: of_yaml(ROOT / "compose.yaml"),

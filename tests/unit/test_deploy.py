@@ -59,7 +59,7 @@ def test_compose_takes_its_file() -> None:
 def test_compose_says_how_to_get_the_group_that_is_missing() -> None:
     done = composed()
     assert done.returncode != 0
-    assert "stat -c %g /var/run/docker.sock" in done.stderr
+    assert "it is the number of the group of the engine's socket" in done.stderr
 
 
 def test_systemd_takes_the_unit_without_a_word(unit: Path) -> None:

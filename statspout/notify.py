@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 LONGEST_PAUSE = 30.0
 """Seconds after which the line for people is looked at again, watchdog or not."""
 
+_FIRST_PAUSE = 1.0
+"""Likewise, after the start; twice as long each time: it is then that somebody looks, and that it changes."""
+
 _LONGEST_LINE = 512
 
 
@@ -34,6 +37,7 @@ class Supervisor:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
         self._watchdog = _watchdog(environ)
         self._line = ""
+        self._pause = _FIRST_PAUSE
         self._beating: asyncio.TimerHandle | None = None
         self._told_trouble = False
 
@@ -59,7 +63,8 @@ class Supervisor:
     def _beat(self, line: Callable[[], str] | None) -> None:
         if self._beating is not None:
             self._beating.cancel()
-        pause = LONGEST_PAUSE if self._watchdog is None else min(LONGEST_PAUSE, self._watchdog / 2)
+        pause = self._pause if self._watchdog is None else min(self._pause, self._watchdog / 2)
+        self._pause = min(LONGEST_PAUSE, 2 * self._pause)
         self._beating = asyncio.get_running_loop().call_later(pause, self._beat, line)
         alive = [] if self._watchdog is None else ["WATCHDOG=1"]
         self._send(*alive, *([] if line is None else self._news(line)))

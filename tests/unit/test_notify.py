@@ -126,6 +126,18 @@ def test_without_a_watchdog_of_ours_there_are_no_beats(manager: Manager, environ
     assert heard == [{"READY": "1", "STATUS": "so"}, {"STOPPING": "1", "STATUS": "delivering what is queued"}, {}]
 
 
+def test_the_line_for_people_is_told_anew_when_it_changes_and_only_then(manager: Manager) -> None:
+    lines = itertools.chain(["not ready", "not ready", "ready"], itertools.repeat("ready"))
+
+    async def scene() -> None:
+        async with told(manager, WATCHDOG_USEC="20000").watching(lambda: next(lines)):
+            while (await asyncio.to_thread(manager.hear)).get("STATUS") != "ready":
+                pass
+            assert await asyncio.to_thread(manager.hear) == {"WATCHDOG": "1"}
+
+    asyncio.run(scene())
+
+
 def test_the_line_for_people_stays_one_line(manager: Manager) -> None:
     async def scene() -> None:
         async with told(manager).watching(lambda: "so\nREADY=0"):

@@ -41,8 +41,8 @@ ENV STATSPOUT_REST_ADDRESS=:8080 \
     STATSPOUT_PROMETHEUS_ADDRESS=:8080 \
     STATSPOUT_HEALTH_ADDRESS=127.0.0.1:8081
 EXPOSE 8080
-# Asks that address. Another one belongs into the same variable or a file, which this command has as well as the daemon:
-# docker run -e STATSPOUT_HEALTH_ADDRESS=... A flag it would not see.
+# Asks that address. Another one belongs into the same variable, which this command has as well as the daemon:
+# docker run -e STATSPOUT_HEALTH_ADDRESS=... A flag it would not see, and a file comes after the variable.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 CMD ["statspout", "health"]
 # Not root, so the engine's socket needs its group: docker run --group-add "$(stat -c %g /var/run/docker.sock)" ...
 # Where that is not to be had: --user 0. Nothing but /var/lib/statspout is ever written: --read-only is fine.

@@ -70,8 +70,9 @@ def test_every_variable_in_the_text_exists(page: Path) -> None:
         "STATSPOUT_GRAPHITE_TOKEN_FILE",
         "STATSPOUT_A_B",
         "STATSPOUT_INFLUXDB_TOKEN_FILE",
-        # The stack's own.
+        # Those of the compose file and the stack.
         "STATSPOUT_IMAGE",
+        "STATSPOUT_PORT",
     }
     assert set(re.findall(r"\bSTATSPOUT_[A-Z_]+\b", page.read_text())) <= known
 

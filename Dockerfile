@@ -27,6 +27,7 @@ RUN pip install --no-input --no-cache-dir --disable-pip-version-check --compile 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="statspout" \
       org.opencontainers.image.description="What your containers use, routed to the database you already have." \
+      org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /usr/local/lib/statspout /usr/local/lib/statspout
 RUN echo 'statspout:x:10001:10001::/nonexistent:/usr/sbin/nologin' >> /etc/passwd \
@@ -37,9 +38,15 @@ ENV PATH=/usr/local/lib/statspout/bin:$PATH
 # would compile them anew. Once is enough; 5 MB more.
 RUN statspout --demo --once && python3 -c 'import statspout.web.serving, influxdb_client, pymongo, requests'
 ENV STATSPOUT_REST_ADDRESS=:8080 \
-    STATSPOUT_PROMETHEUS_ADDRESS=:8080
+    STATSPOUT_PROMETHEUS_ADDRESS=:8080 \
+    STATSPOUT_HEALTH_ADDRESS=127.0.0.1:8081
 EXPOSE 8080
+# Asks that address. Another one belongs into the same variable, which this command has as well as the daemon:
+# docker run -e STATSPOUT_HEALTH_ADDRESS=... A flag it would not see, and a file comes after the variable.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 CMD ["statspout", "health"]
 # Not root, so the engine's socket needs its group: docker run --group-add "$(stat -c %g /var/run/docker.sock)" ...
-# Where that is not to be had: --user 0.
+# Where that is not to be had: --user 0. Nothing but /var/lib/statspout is ever written: --read-only is fine.
 USER 10001:10001
+# What is queued is delivered within ten seconds of it; docker kills after ten: --stop-timeout 15 leaves room.
+STOPSIGNAL SIGTERM
 ENTRYPOINT ["statspout"]

@@ -16,7 +16,7 @@ from statspout.logs import censored
 if TYPE_CHECKING:
     from statspout.repository import Repository
 
-_COMMANDS = ("check", "config", "listen", "repositories")
+_COMMANDS = ("check", "config", "health", "listen", "repositories")
 _OWN_FLAGS = ("listen",)
 """Commands with flags of their own, among them --help; a command of the user's may stand behind them."""
 
@@ -29,6 +29,7 @@ Commands:
   (none)         collect until SIGTERM or SIGINT
   check          check the settings and the engine, and end
   config         print a configuration file with every setting
+  health         ask the daemon at --health.address whether samples come
   listen         print what StatsD clients send, and check it
   repositories   list the repositories that can be selected
 

@@ -21,6 +21,7 @@ from statspout.errors import ConfigError, SourceError, told
 from statspout.gathering import GatheringLoop
 from statspout.health import Health
 from statspout.logs import Limited, counted, setup
+from statspout.notify import NOBODY, Supervisor
 from statspout.options import described, settings_of
 from statspout.quantities import amount, seconds
 from statspout.registry import check_class, check_instance, check_needs
@@ -93,9 +94,9 @@ class Daemon:
         )
         self._sources: list[Source] = [self._engine_source, *([self.statsd] if self.statsd else [])]
 
-    async def run(self, stop: asyncio.Event) -> int:
+    async def run(self, stop: asyncio.Event, supervisor: Supervisor = NOBODY) -> int:
         """Run until ``stop`` is set, or until nobody wants more; returns the exit code."""
-        async with self._serving():
+        async with self._serving(), supervisor.watching(self.health.line):
             if self.settings.once:
                 code = await _first_of(self._once(), stop) or int(stop.is_set())
             else:
@@ -382,7 +383,7 @@ async def _run_with_signals(settings: Settings, repositories: Sequence[Repositor
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signalled, number)
-    code = await Daemon(settings, repositories).run(stop)
+    code = await Daemon(settings, repositories).run(stop, Supervisor(os.environ))
     last.args = [code]
     last.start()
     return code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from statspout.delivery.books import REASONS
 from statspout.delivery.delivery import Delivery
 from statspout.exposition import Family, FamilyKind, Histogram, render
 from statspout.latest import STALE_AFTER
+from statspout.logs import counted
 from statspout.router import Route
 from statspout.scrape import answer
 from statspout.sources.filters import REASONS as FILTER_REASONS
@@ -65,6 +66,10 @@ class Health:
             "dropped": {route.name: route.books.dropped.total() for route in self._routes},
             "stuck": [delivery.name for delivery in self._deliveries() if delivery.stuck],
         }
+
+    def line(self) -> str:
+        """The readiness in a few words."""
+        return in_short(self.readiness())
 
     def _not_ready(self, age: float | None) -> str | None:
         telemetry = self._telemetry
@@ -188,6 +193,14 @@ class Health:
 
     def _uptime(self) -> float:
         return time.monotonic() - self._telemetry.started
+
+
+def in_short(state: Mapping[str, Any]) -> str:
+    """What :meth:`Health.readiness` returned, as a line of its own for people."""
+    said = "ready" if state["ready"] else f"not ready: {state['reason']}"
+    totals = {what: sum(state[what].values()) for what in ("queued", "dropped")}
+    unwell = [f"{counted(number, 'sample')} {what}" for what, number in totals.items() if number]
+    return ", ".join([said, counted(state["containers"], "container"), *unwell])
 
 
 def resident_memory() -> int:

@@ -51,6 +51,21 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """The compose service that the container belongs to."""
         return self.labels.get("com.docker.compose.service")
 
+    @property
+    def swarm_stack(self) -> str | None:
+        """The stack, as ``docker stack deploy`` was told its name, whose service the container belongs to."""
+        return self.labels.get("com.docker.stack.namespace")
+
+    @property
+    def swarm_service(self) -> str | None:
+        """The Swarm service that the container belongs to; its name begins with that of its stack."""
+        return self.labels.get("com.docker.swarm.service.name")
+
+    @property
+    def swarm_task(self) -> str | None:
+        """The Swarm task that the container is, ``service.slot.id``: the engine names the container so, too."""
+        return self.labels.get("com.docker.swarm.task.name")
+
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 """An integer of which less than none would be a misreading: to decode a negative one is an error."""

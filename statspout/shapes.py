@@ -40,6 +40,9 @@ def rest_object(sample: ContainerSample) -> dict[str, Any]:
         "started_at": None if container.started_at is None else rfc3339(container.started_at),
         "compose_project": container.compose_project,
         "compose_service": container.compose_service,
+        "swarm_stack": container.swarm_stack,
+        "swarm_service": container.swarm_service,
+        "swarm_task": container.swarm_task,
         **dict(zip(_REST, map(_finite, _rest_values(sample)), strict=True)),
         "networks": _networks(sample),
     }

@@ -14,7 +14,8 @@ from statspout.repositories.influxdb_lines.text import series, string
 
 POINT = "container"
 NETWORK = "container_network"
-TAGS = ("host", "container", "id", "image", "compose_project", "compose_service")
+# Not the Swarm task: its name is the container's.
+TAGS = ("host", "container", "id", "image", "compose_project", "compose_service", "swarm_stack", "swarm_service")
 TEXTS = ("state", "health", "network_shared_with")
 
 _TYPES = typing.get_type_hints(ContainerSample)
@@ -77,6 +78,8 @@ class Own(Schema):
             container.image,
             container.compose_project or "",
             container.compose_service or "",
+            container.swarm_stack or "",
+            container.swarm_service or "",
         )
         tags = {**dict(zip(TAGS, own, strict=True)), **self._labels.of(container)}
         texts = {name: getattr(sample, name) for name in TEXTS if self.texts}

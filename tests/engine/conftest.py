@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.built import TAG, build
 from support.dockerd import Dockerd, EngineStartError, sweep, why_no_dockerd
 from support.engine import Engine, OwnEngine, starting
 from support.images import BUSYBOX, PYTHON, ImageError, ensure_busybox, ensure_python, has_image
@@ -78,6 +79,13 @@ def python_image(shared_engine: Engine, say: Callable[[str], None]) -> str:
     except ImageError as error:
         pytest.skip(f"needs the image {PYTHON}: {error}")
     return PYTHON
+
+
+@pytest.fixture(scope="session")
+def image(shared_engine: Engine, python_image: str, say: Callable[[str], None]) -> str:
+    """The name of the Dockerfile's image in the shared engine."""
+    build(shared_engine, python_image, say)
+    return TAG
 
 
 @contextlib.contextmanager

@@ -2,81 +2,124 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from docker.errors import BuildError
-from support.daemon import Daemon
 from support.engine import Engine
 
-ROOT = Path(__file__).parents[2]
-TAG = "statspout:test"
-FORWARDED = ("index-url", "extra-index-url", "trusted-host", "proxy", "default-timeout")
-BUNDLE = "/etc/ssl/certs/ca-certificates.crt"  # where the base image has the authorities of the machine that made it
-PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+SIBLINGS = {"sibling", "sister", "brother"}
 
 
-@pytest.fixture(scope="module")
-def image(shared_engine: Engine, python_image: str, say: Callable[[str], None]) -> str:
-    say(f"building {TAG} on {python_image}")
-    args = build_args() | {"BASE": python_image}
-    try:
-        # The tests' engine has no way out of its bridge; `host` works on every engine.
-        shared_engine.client.images.build(path=str(ROOT), tag=TAG, buildargs=args, network_mode="host", forcerm=True)
-    except BuildError as error:
-        pytest.fail("".join(line.get("stream", line.get("error", "")) for line in error.build_log)[-4000:])
-    return TAG
+@pytest.fixture(params=["engine", "cgroup"])
+def running(request: pytest.FixtureRequest, engine: Engine, image: str) -> Any:
+    """The image next to three others, run as docs/deploying.md says, and serving, by each collector."""
+    return run(engine, image, f"--collector={request.param}")
 
 
 @pytest.fixture
-def running(engine: Engine, image: str) -> Any:
-    """The image next to a container called sibling, run as the README says, and serving."""
-    engine.run("sibling")
+def tended(engine: Engine, image: str) -> Any:
+    """The same with its health check every second: it is the image's own check, which nobody here waits 30 s for."""
+    return run(engine, image, healthcheck={"interval": 10**9})
+
+
+def start_siblings(engine: Engine) -> None:
+    for name in SIBLINGS:
+        engine.run(name)
+
+
+def run(engine: Engine, image: str, *arguments: str, **options: Any) -> Any:
+    start_siblings(engine)
     container = engine.run(
         "statspout",
-        ["--repository=rest", "--interval=1"],
+        ["--repository=rest", "--interval=1", *arguments],
         image=image,
-        volumes={str(engine.socket): {"bind": "/var/run/docker.sock", "mode": "ro"}},
+        volumes={
+            str(engine.socket): {"bind": "/var/run/docker.sock", "mode": "ro"},
+            "/sys/fs/cgroup": {"bind": "/sys/fs/cgroup", "mode": "ro"},
+        },
         group_add=[str(engine.socket.stat().st_gid)],
+        pid_mode="host",
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
         ports={"8080/tcp": ("127.0.0.1", None)},
         stop_signal="SIGTERM",
+        **options,
     )
-    wait_for_sibling(container)
+    wait_for_siblings(container)
     return container
 
 
-def test_it_serves_the_numbers_of_its_siblings(running: Any) -> None:
-    sibling = wait_for_sibling(running)
-    assert isinstance(sibling["mem_usage"], int | float)
-    assert sibling["mem_usage"] > 0
+def test_it_serves_the_numbers_of_its_siblings(running: Any, say: Callable[[str], None]) -> None:
+    shown = wait_for_siblings(running)
+    began = datetime.fromisoformat(running.attrs["State"]["StartedAt"][:26])
+    last = max(datetime.fromisoformat(one["@timestamp"][:26]) for one in shown.values())
+    say(f"all siblings were sampled {(last - began).total_seconds():.1f} s after the start, or sooner")
+    assert all(isinstance(one["mem_usage"], int | float) and one["mem_usage"] > 0 for one in shown.values())
 
 
-def test_it_does_not_run_as_root(running: Any) -> None:
-    status = running.exec_run(["cat", "/proc/1/status"]).output.decode()
-    ids = next(line.split()[1:] for line in status.splitlines() if line.startswith("Uid:"))
-    assert "0" not in ids
+def test_its_health_check_finds_it_well(tended: Any) -> None:
+    state = wait_until(tended, lambda state: state["Health"]["Status"] == "healthy")
+    assert re.fullmatch(r"ready, \d containers\n", state["Health"]["Log"][-1]["Output"])
 
 
-def test_docker_stop_ends_it_cleanly(running: Any) -> None:
-    started = time.monotonic()
-    running.stop(timeout=10)
-    assert time.monotonic() - started < 12
-    running.reload()
-    assert running.attrs["State"]["ExitCode"] == 0, logs(running)
+def test_its_health_check_says_what_is_wrong(engine: Engine, image: str) -> None:
+    # Nobody mounted the socket.
+    lost = engine.run("lost", ["--repository=rest"], image=image, healthcheck={"interval": 10**9, "retries": 1})
+    # A failure while it starts does not count, but is told.
+    state = wait_until(lost, lambda state: state["Health"]["Log"])
+    assert state["Health"]["Log"][-1]["ExitCode"] == 1
+    assert state["Health"]["Log"][-1]["Output"].startswith("not ready: the engine has not listed its containers yet")
 
 
-def wait_for_sibling(container: Any, timeout: float = 30.0) -> dict[str, Any]:
-    """What GET /stats says of the sibling, as soon as it says how much memory that uses."""
+def test_it_is_not_root_and_can_do_nothing_that_needs_a_capability(tended: Any) -> None:
+    # With the host's processes in sight it is not process 1.
+    status = Path("/proc", str(tended.attrs["State"]["Pid"]), "status").read_text()
+    found = dict(line.split(":\t", 1) for line in status.splitlines())
+    assert "0" not in found["Uid"].split()
+    assert {found[name] for name in ("CapPrm", "CapEff", "CapBnd")} == {"0" * 16}
+    assert found["NoNewPrivs"] == "1"
+
+
+def test_docker_stop_ends_it_cleanly(engine: Engine, image: str) -> None:
+    # Without the host's processes, so that it is process 1.
+    start_siblings(engine)
+    container = engine.run(
+        "statspout",
+        ["--repository=rest"],
+        image=image,
+        volumes={str(engine.socket): {"bind": "/var/run/docker.sock", "mode": "ro"}},
+        user="0",
+        ports={"8080/tcp": ("127.0.0.1", None)},
+        stop_signal="SIGTERM",
+    )
+    wait_for_siblings(container)
+    container.stop(timeout=15)
+    container.reload()
+    assert container.attrs["State"]["ExitCode"] == 0, logs(container)
+
+
+def wait_until(container: Any, look: Callable[[dict[str, Any]], Any], timeout: float = 30.0) -> dict[str, Any]:
+    """The container's state, as soon as ``look`` finds it right."""
+    deadline = time.monotonic() + timeout
+    while True:
+        container.reload()
+        state: dict[str, Any] = container.attrs["State"]
+        if look(state):
+            return state
+        assert time.monotonic() < deadline, f"{state}\n{logs(container)}"
+        time.sleep(0.2)
+
+
+def wait_for_siblings(container: Any, timeout: float = 30.0) -> dict[str, dict[str, Any]]:
+    """What GET /stats says of the siblings by name, as soon as it says how much memory each of them uses."""
     deadline = time.monotonic() + timeout
     answer: Any = None
     while time.monotonic() < deadline:
@@ -89,60 +132,12 @@ def wait_for_sibling(container: Any, timeout: float = 30.0) -> dict[str, Any]:
         except (OSError, ValueError, LookupError, TypeError) as error:
             answer = error
         else:
-            for shown in answer:
-                if shown["name"] == "sibling" and shown["mem_usage"] is not None:
-                    return dict(shown)
-        time.sleep(0.2)
-    pytest.fail(f"no memory of the sibling in {timeout:.0f} s: {answer!r}\n{logs(container)}")
+            shown = {one["name"]: one for one in answer if one["mem_usage"] is not None}
+            if shown.keys() >= SIBLINGS:
+                return {name: shown[name] for name in SIBLINGS}
+        time.sleep(0.1)
+    pytest.fail(f"no memory of the siblings in {timeout:.0f} s: {answer!r}\n{logs(container)}")
 
 
 def logs(container: Any) -> str:
     return str(container.logs(tail=50).decode(errors="replace"))
-
-
-def build_args() -> dict[str, str]:
-    """What pip on this machine needs to reach its package index, for pip in the build."""
-    settings = pip_settings()
-    args = {f"PIP_{name.replace('-', '_').upper()}": settings[name] for name in FORWARDED if settings.get(name)}
-    if "cert" in settings:
-        args["PIP_CERT"] = BUNDLE
-    return args | {name: os.environ[name] for name in PROXIES if name in os.environ}
-
-
-def pip_settings() -> dict[str, str]:
-    """pip's own view of its files and variables, without the folders that only this machine has."""
-    command = [sys.executable, "-m", "pip", "config", "list"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    settings = {}
-    for line in listed.splitlines():
-        key, _, value = line.partition("=")
-        words = str(ast.literal_eval(value)).split()
-        settings[key.rpartition(".")[2]] = " ".join(word for word in words if not word.startswith("file:"))
-    return settings
-
-
-def test_an_applications_numbers_stand_next_to_its_containers_cpu(engine: Engine, image: str) -> None:
-    """As docs/app-stats.md has it; in the image, for statspout is installed there."""
-    with Daemon(
-        f"--socket.path={engine.socket}", "--interval=1", "--repository=prometheus",
-        "--prometheus.address=127.0.0.1:0", "--listen.statsd=127.0.0.1:0",
-    ) as daemon:  # fmt: skip
-        address = daemon.wait_for_line("listen.statsd: udp://").partition("udp://")[2].partition(",")[0]
-        engine.run(
-            "shop", ["/shop.py"], image=image, entrypoint="python3", network_mode="host",
-            environment={"STATSPOUT_CLIENT_STATSD": address},
-            volumes={str(ROOT / "examples" / "shop.py"): {"bind": "/shop.py", "mode": "ro"}},
-        )  # fmt: skip
-        daemon.eventually(lambda: {"cpu", "orders", "queue", "checkout"} <= shown(daemon), 20)
-
-
-def shown(daemon: Daemon) -> set[str]:
-    """What the page has of the container called shop."""
-    page = daemon.get("/metrics", "prometheus.address").body.decode()
-    names = {
-        "cpu": "statspout_container_cpu_usage_ratio",
-        "orders": "shop_orders_total",
-        "queue": "shop_queue",
-        "checkout": "shop_checkout_seconds_count",
-    }
-    return {what for what, name in names.items() if re.search(rf'^{name}{{[^}}]*container="shop"', page, re.MULTILINE)}

@@ -51,6 +51,20 @@ def ensure_python(client: Any, cache: Path, say: Say) -> None:
     _import(client, PYTHON, tarball.read_bytes(), 'CMD ["python3"]')
 
 
+def ensure_program(client: Any, tag: str, path: Path) -> None:
+    """Give the engine an image of one program of this machine, with the libraries it names, that runs it at once."""
+    if has_image(client, tag):
+        return
+    listed = subprocess.run(["ldd", str(path)], capture_output=True, text=True, check=False).stdout
+    libraries = [Path(word) for word in listed.split() if word.startswith("/")]
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", dereference=True) as tar:
+        _add(tar, "tmp", 0o1777, kind=tarfile.DIRTYPE)
+        for file in (*libraries, path):
+            tar.add(file, f"bin/{path.name}" if file == path else str(file))
+    _import(client, tag, buffer.getvalue(), f'ENTRYPOINT ["/bin/{path.name}"]')
+
+
 def debian_mirror(etc_apt: Path = Path("/etc/apt")) -> str:
     """The Debian archive this machine's own packages come from."""
     for source, suite in _apt_sources(etc_apt):

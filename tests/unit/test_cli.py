@@ -136,7 +136,10 @@ WRONG = {
     "no level": (["--log.level=loud"], "--log.level: 'loud' is wrong: debug or info or warning or error is right"),
     "no log format": (["--log.format=xml"], "--log.format: 'xml' is wrong: text or json is right"),
     "no bool": (["--once=perhaps"], "--once: 'perhaps' is wrong: true or false is right"),
-    "unknown command": (["chek"], "there is no command 'chek': check, config, listen, repositories, or none, is right"),
+    "unknown command": (
+        ["chek"],
+        "there is no command 'chek': check, config, health, listen, repositories, or none, is right",
+    ),
     "one argument too many": (["check", "rest"], "unexpected argument 'rest': flags are written --name=value"),
     "no host and port": (
         ["--repository=rest", "--rest.address=nonsense"],

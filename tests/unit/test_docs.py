@@ -50,6 +50,8 @@ def test_every_flag_in_the_text_exists(page: Path, capsys: pytest.CaptureFixture
     # Flags of other programs, and of a secret that the README imagines.
     known |= {"--group-add", "--user", "--build-arg", "--network", "--strict", "--check", "--mode", "--plugin"}
     known |= {"--graphite.token-file", "--pid", "--cgroupns", "--cgroup-parent", "--ulimit"}
+    known |= {"--name", "--restart", "--stop-timeout", "--cap-drop", "--security-opt", "--read-only", "--format"}
+    known |= {"--label", "--build", "--data-urlencode", "--now", "--log-opt", "--image", "--upgrade"}
     # Those of two instances that the page on repositories has.
     known |= {"--influxdb.near.url", "--influxdb.far.url"}
     known |= {"--name"}  # of docker run
@@ -72,6 +74,10 @@ def test_every_variable_in_the_text_exists(page: Path) -> None:
         "STATSPOUT_GRAPHITE_TOKEN",
         "STATSPOUT_GRAPHITE_TOKEN_FILE",
         "STATSPOUT_A_B",
+        "STATSPOUT_INFLUXDB_TOKEN_FILE",
+        # Those of the compose file and the stack.
+        "STATSPOUT_IMAGE",
+        "STATSPOUT_PORT",
     }
     known |= {*VARIABLES, DIALECT}
     assert set(re.findall(r"\bSTATSPOUT_[A-Z_]+\b", page.read_text())) <= known

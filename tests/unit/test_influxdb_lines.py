@@ -8,6 +8,7 @@ import struct
 
 import msgspec
 import pytest
+from support.swarm import LABELS
 
 from statspout import Container, ContainerSample
 from statspout.catalogue import ENTRIES
@@ -181,6 +182,11 @@ def test_own_is_one_line_with_everything() -> None:
         f"pids_limit=512i,restarts=0i {TIME}"
     )
     assert lines(sample()) == [expected]
+
+
+def test_own_names_the_stack_and_the_service_of_swarm_and_leaves_the_task_to_the_name() -> None:
+    assert ",swarm_service=shop_web,swarm_stack=shop " in lines(sample(labels=LABELS))[0]
+    assert "swarm_task" not in lines(sample(labels=LABELS))[0]
 
 
 def test_own_has_every_number_of_the_catalogue() -> None:

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support.swarm import LABELS, SHOWN
 from support.web import served
 
 from statspout import Container, ContainerSample, Latest
@@ -67,6 +68,11 @@ def test_info_says_what_the_container_is() -> None:
         "label_com_docker_compose_project": "shop",
         "label_com_docker_compose_service": "web",
     }
+
+
+def test_info_says_which_task_of_swarm_the_container_is() -> None:
+    [(labels, _)] = series(page(sample(labels=LABELS)))["info"]
+    assert {name: value for name, value in labels.items() if name.startswith("swarm_")} == SHOWN
 
 
 def test_times_are_seconds_since_the_epoch() -> None:

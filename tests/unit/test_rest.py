@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from support.swarm import LABELS, SHOWN
 from support.web import Client, served
 
 from statspout import ConfigError, Container, ContainerSample, Interface
@@ -21,6 +22,7 @@ BARE = ContainerSample(time_ns=0, host="h", container=Container(id="b" * 64, nam
 
 FIRST = ["@timestamp", "name", "cpu_percent", "mem_usage", "mem_percent", "tx_bytes", "rx_bytes", "Labels"]
 FIRST += ["id", "image", "host", "started_at", "compose_project", "compose_service"]
+FIRST += ["swarm_stack", "swarm_service", "swarm_task"]
 
 
 @contextmanager
@@ -45,6 +47,11 @@ def test_an_object_has_the_seeds_keys_first_then_every_field() -> None:
         104857600,
         "shop",
     )
+
+
+def test_an_object_says_which_task_of_swarm_it_is_about() -> None:
+    found = rest_object(sample(labels=LABELS))
+    assert {key: value for key, value in found.items() if key.startswith("swarm_")} == SHOWN
 
 
 def test_what_is_unknown_is_null() -> None:

@@ -1,0 +1,86 @@
+"""``statspout health`` against a daemon, against nobody, and against somebody else."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from support.daemon import Daemon
+from support.web import served
+
+from statspout.cmd.main import main
+from statspout.testing import FakeEngine
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[str]:
+    """Where a daemon with one container serves its health, on every interface."""
+    with FakeEngine() as engine:
+        engine.add("web")
+        arguments = [f"--socket.path={engine.socket_path}", "--interval=1", "--health.address=0.0.0.0:0"]
+        with Daemon(*arguments, "--stdout.format=json") as daemon:
+            daemon.eventually(lambda: daemon.samples("web"))
+            found = re.search(r":(\d+)$", daemon.wait_for_line(" health.address: http://"))
+            assert found is not None
+            yield found[1]
+
+
+@pytest.mark.parametrize("form", ["flag", "variable", "file"])
+def test_it_is_well_when_samples_come(
+    port: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = []
+    if form == "flag":
+        arguments = [f"--health.address=:{port}"]
+    elif form == "variable":
+        monkeypatch.setenv("STATSPOUT_HEALTH_ADDRESS", f"127.0.0.1:{port}")
+    else:
+        (tmp_path / "statspout.toml").write_text(f'[health]\naddress = "0.0.0.0:{port}"\n')
+        arguments = [f"--config={tmp_path / 'statspout.toml'}"]
+    assert main(["health", *arguments]) == 0
+    assert capsys.readouterr() == ("ready, 1 container\n", "")
+
+
+def test_it_says_why_none_come(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Daemon(f"--socket.path={tmp_path / 'nobody'}", "--health.address=127.0.0.1:0") as daemon:
+        address = daemon.wait_for_line(" health.address: http://").rpartition("//")[2]
+        assert main(["health", f"--health.address={address}"]) == 1
+    expected = "not ready: the engine has not listed its containers yet, 0 containers\n"
+    assert capsys.readouterr() == (expected, "")
+
+
+def test_it_says_that_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unheard:
+        address = f"127.0.0.1:{unheard.getsockname()[1]}"
+    assert main(["health", f"--health.address={address}"]) == 1
+    assert capsys.readouterr() == ("", f"statspout: http://{address}/readyz: Connection refused\n")
+
+
+@pytest.mark.parametrize("body", ["Welcome to nginx!", "[]", "{}"])
+def test_it_knows_the_answer_of_somebody_else(body: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with served([Route("/readyz", lambda _: PlainTextResponse(body))]) as client:
+        assert main(["health", f"--health.address=127.0.0.1:{client.port}"]) == 1
+    assert capsys.readouterr().err.endswith("/readyz: the answer is not statspout's\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 1, "--health.address is not set: an address such as 127.0.0.1:8081"),
+        (["--health.address=:0"], 1, "--health.address: :0: the daemon's log says which port that became"),
+        (["--health.address=8081"], 2, "--health.address: '8081' is wrong: host:port such as"),
+    ],
+)
+def test_an_address_that_cannot_be_asked_is_one_line(
+    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STATSPOUT_HEALTH_ADDRESS", raising=False)
+    assert main(["health", *arguments]) == code
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert said in err

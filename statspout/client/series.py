@@ -74,7 +74,10 @@ class Series:
 
     def line(self, value: Any) -> str:
         """What tells this value alone; of a series that is not ``stateful`` only."""
-        return f"{self.head}{value if type(value) is int else digits(value)}{self.tail}"
+        text = repr(value)  # as digits() has it, without a call
+        if type(value) is not int and ("e" in text or text.endswith(".0")):
+            text = number(value)
+        return f"{self.head}{text}{self.tail}"
 
     def taken(self) -> list[Any]:
         """The values, which are nobody's now."""

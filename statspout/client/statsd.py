@@ -295,8 +295,8 @@ class StatsD:
                     return
             if how == _TEXT:
                 value = _text(value)
-            elif type(value) is not int:
-                value = finite(value)
+            elif type(value) is not int and (type(value) is not float or value - value != 0):
+                value = finite(value)  # the usual ones need no call: of what is not finite the difference is none
             if how == _FALL:
                 value = -value
             if rate != 1 and self._random is not None and self._random() >= rate:

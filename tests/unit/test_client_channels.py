@@ -84,20 +84,21 @@ def test_lines_go_over_udp(where: str) -> None:
 
 
 def test_a_name_is_looked_up_elsewhere_than_in_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    threads = []
+    threads: list[str] = []
     look_up = socket.getaddrinfo
-    monkeypatch.setattr(
-        socket,
-        "getaddrinfo",
-        lambda *a, **k: (threads.append(threading.current_thread()), look_up(*a, **k))[1],
-    )
+
+    def noted(*arguments: Any, **named: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return look_up(*arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", noted)
     with Sink() as sink, at_once(f"localhost:{sink.socket.getsockname()[1]}") as client:
         client.count("a")
         client.count("b")
         assert client.flush()
         client.count("c")
         assert sink.packets() == ["a:1|c", "b:1|c", "c:1|c"]
-        assert [thread.name for thread in threads] == ["statspout-client-channel"]
+        assert threads == ["statspout-client-channel"]
 
 
 def test_a_name_that_moves_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:

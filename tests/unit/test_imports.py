@@ -20,6 +20,7 @@ WEB = {"uvicorn", "starlette", "anyio", "click"}
 HTTP = {"urllib3", "requests"}
 DATABASES = {"influxdb_client", "pymongo", "bson", "sqlite3"}
 NEVER = PARSER | HELP | {"statspout.sources.engine.ssh", "statspout.testing", "statspout.terminal", "docker", "tomllib"}
+NEVER |= {"statspout.sources.apps"}
 SHIPPED = {"influxdb", "mongodb", "prometheus", "rest", "stdout", "webhook"}
 
 NOT_LOADED = {

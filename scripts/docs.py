@@ -158,7 +158,9 @@ PARTS = {
         "every": lambda: options_table(EVERY),
         **{name: partial(options_table, name) for name in sorted(load().classes)},
     },
-    "docs/performance.md": {name: partial(results, name) for name in ("host", "still", "scale", "start", "client")},
+    "docs/performance.md": {
+        name: partial(results, name) for name in ("host", "still", "scale", "start", "client", "statsd")
+    },
     "docs/prometheus.md": {
         "cadvisor": lambda: schema_table("cadvisor"),
         "legacy": lambda: schema_table("legacy"),

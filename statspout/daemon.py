@@ -113,6 +113,8 @@ class Daemon:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            if self.statsd is not None:
+                self.statsd.finish(self.router)
 
     async def look(self) -> str:
         """Who the engine is and how many containers run, or SourceError."""

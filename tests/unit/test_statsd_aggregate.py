@@ -236,3 +236,24 @@ def test_lines_that_are_fed_while_it_flushes_count_once() -> None:
     told += server.flush()
     total = sum(metric.value for metric in told if isinstance(metric.value, int))
     assert total == server.heard.lines
+
+
+def test_events_without_end_are_counted_and_not_kept() -> None:
+    server = Server(memory=5000)
+    server.feed(*(b"_e{1,1000}:a|" + b"x" * 1000 for _ in range(5)))
+    assert len(server.flush()) == 2
+    assert server.heard.left_out == {"events": 3}
+    assert server.values(b"_e{1,1}:a|x") == {"a": "x"}
+
+
+def test_what_is_written_in_many_ways_is_remembered_for_a_few_of_them() -> None:
+    server = Server(most=5)
+    server.feed(*(b"%d:1|c|e:%d" % (way % 5, way) for way in range(500)))
+    assert sum(len(names) for names in server.origin.cache.values()) == 4 * 5
+    assert sum(metric.value for metric in server.flush() if isinstance(metric.value, int)) == 500
+
+
+def test_what_is_written_at_length_is_not_remembered() -> None:
+    server = Server()
+    server.feed(*(b"a:1|c|e:" + b"x" * 5000 for _ in range(3)))
+    assert (server.origin.cache, server.flush()[0].value) == ({}, 3)

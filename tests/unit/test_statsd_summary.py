@@ -96,14 +96,14 @@ def test_too_many_magnitudes_for_a_sketch_leave_percentiles_out_and_nothing_else
 
 
 def test_too_little_room_leaves_percentiles_out_and_gives_back_what_it_took() -> None:
-    room = Room(8 * 100)
+    room = Room(8 * 100 + 200)
     distribution = Distribution(room)
     distribution.add([float(value) for value in range(100)], 1.0)
     assert room.left == 0
     distribution.add([1.0], 1.0)
     found = distribution.summary(PERCENTILES)
     assert found is not None
-    assert (found.count, found.percentiles, room.left) == (101, {}, 800)
+    assert (found.count, found.percentiles, room.left) == (101, {}, 1000)
 
 
 @pytest.mark.parametrize("wrong", ["0", "101", "-5"])

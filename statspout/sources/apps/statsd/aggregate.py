@@ -17,6 +17,7 @@ from statspout.logs import Limited
 from statspout.sample import Container, Metric
 from statspout.sources.apps.statsd.parse import (
     LONGEST_LINE,
+    LONGEST_SERIES,
     BadLine,
     Event,
     Line,
@@ -41,8 +42,12 @@ _TURNS = 8
 _LINES, _BYTES = 4_000, 2**19
 """After how much one of the turns is taken."""
 
-_MOST_KEYS = 16
-"""Ways in which the lines of one series are written that are remembered: orders of tags, rates."""
+_KEYS, _MOST_KEYS = 4, 16
+"""Ways in which the lines of a series are written that are remembered, orders of tags, rates: of all series in the
+mean, and of one."""
+
+_TOLD_BYTES = 1000
+"""What an event takes beside its texts."""
 
 _SLICE = 100
 """Series that are flushed at once: about a millisecond."""
@@ -50,7 +55,7 @@ _SLICE = 100
 
 _LEFT_OUT = {
     "series": "values of more series than --listen.statsd-max-series={most} are left out, and counted",
-    "events": "more than {most} events and service checks in an interval are left out, and counted",
+    "events": "events and service checks of which there are too many in an interval are left out, and counted",
     "range": "what comes to more than a float can be is left out, and counted",
     "room": "the number of sets, or percentiles of timers, with too many values are left out, and counted",
 }
@@ -102,6 +107,7 @@ class Aggregator:
         self._series: dict[Identity, Series] = {}
         self._timed: dict[tuple[str, int], Own] = {}
         self._told: list[Metric] = []
+        self._remembered = 0
         self._idle: Iterator[Series] | None = None
         """Who may have to go in this interval, if a series needs the room."""
         self._waiting_lines = self._waiting_bytes = 0
@@ -175,7 +181,7 @@ class Aggregator:
             else:
                 self._take(found, container_id, line, origin.cache)
         else:
-            self._take_told(found, self._named(found.sender) or origin.container_id, now_ns)
+            self._take_told(found, self._named(found.sender) or origin.container_id, len(line), now_ns)
 
     def _take(self, found: Line, container_id: str, line: bytes, cache: Cache) -> None:
         for reading in found.readings:
@@ -183,14 +189,20 @@ class Aggregator:
             if series is None:
                 self._context.leave_out("series")
                 continue
-            series.slot(reading.rate).append(_text(reading))
+            slot = series.put(_text(reading), reading.rate)
             # Who was named and is not known may be known soon.
-            alike = len(found.readings) == 1 and bool(container_id or not found.sender.container)
-            if alike and len(series.keys) < _MOST_KEYS:
-                name, _, rest = line.partition(b":")
-                tail = rest.partition(b"|")[2]
-                cache.setdefault(tail, {})[name] = series.slot(reading.rate).append
-                series.keys.append((cache, tail, name))
+            if slot is not None and len(found.readings) == 1 and (container_id or not found.sender.container):
+                self._remember(line, slot, series, cache)
+
+    def _remember(self, line: bytes, slot: list[bytes], series: Series, cache: Cache) -> None:
+        """Let lines that differ from this one in the value alone go the short way."""
+        name, _, rest = line.partition(b":")
+        tail = rest.partition(b"|")[2]
+        room = self._remembered < _KEYS * self._most and len(series.keys) < _MOST_KEYS
+        if room and len(name) + len(tail) <= LONGEST_SERIES:
+            cache.setdefault(tail, {})[name] = slot.append
+            series.keys.append((cache, tail, name))
+            self._remembered += 1
 
     def _of(self, reading: Reading, line: Line, container_id: str) -> Series | None:
         identity = (CLASS_OF[reading.type], line.name, line.tags, container_id)
@@ -217,8 +229,8 @@ class Aggregator:
             else:
                 self._context.leave_out("series")
 
-    def _take_told(self, told: Event | ServiceCheck, container_id: str, now_ns: int) -> None:
-        if len(self._told) >= self._most:
+    def _take_told(self, told: Event | ServiceCheck, container_id: str, size: int, now_ns: int) -> None:
+        if len(self._told) >= self._most or not self._context.room.take(size + _TOLD_BYTES):
             self._context.leave_out("events")
             return
         time_ns = now_ns if told.time_s is None else told.time_s * 1_000_000_000
@@ -258,6 +270,7 @@ class Aggregator:
 
     def _forget(self, series: Series) -> None:
         del self._series[series.identity]
+        self._remembered -= len(series.keys)
         for cache, tail, name in series.keys:
             names = cache[tail]
             names.pop(name, None)

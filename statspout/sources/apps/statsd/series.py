@@ -19,6 +19,9 @@ from statspout.sources.apps.statsd.summary import Distribution, Percentile, Room
 MOST_DIFFERENT = 100_000
 """Values of one set and interval; a set with more has no number."""
 
+MOST_RATES = 16
+"""Of one series, for which values wait; a client has one, or two."""
+
 _LARGEST = 2**63 - 1
 """An integer beyond it does not fit where numbers are stored."""
 
@@ -90,9 +93,16 @@ class Series(ABC):
         self.asleep = False
         """Whether that was so long ago that it is only remembered."""
 
-    def slot(self, rate: float) -> list[bytes]:
-        """Where the texts of values with this rate wait."""
-        return self.slots.setdefault(rate, [])
+    def put(self, text: bytes, rate: float) -> list[bytes] | None:
+        """Let the text of a value wait; where, or None when there are too many rates to let it: it is read at once."""
+        slot = self.slots.get(rate)
+        if slot is None:
+            if len(self.slots) >= MOST_RATES:
+                self._settle([text], rate)
+                return None
+            slot = self.slots[rate] = []
+        slot.append(text)
+        return slot
 
     def settle(self) -> None:
         """Read what waits."""

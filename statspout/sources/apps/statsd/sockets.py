@@ -29,6 +29,9 @@ MOST_CONNECTIONS = 1000
 _PACKETS, _BYTES = 256, 48 * 1024
 """What is taken from a socket at once: a millisecond or two of work."""
 
+_LAST_BATCHES = 500
+"""What is taken at the end at most: more than a buffer holds."""
+
 _GATHER = 0.005
 """Seconds for which packets gather while they come."""
 
@@ -82,6 +85,7 @@ class Listener:
 
     def close(self) -> None:
         """Take in what has arrived by now, then end. Harmless when not open."""
+        self.count_drops()
         for server in self._servers:
             server.close()
         for connection in list(self._connections):
@@ -216,8 +220,9 @@ class Datagrams:
             self._turn.cancel()
         with suppress(OSError):
             self.shut()
-            while self.read():
-                pass
+        for _ in range(_LAST_BATCHES):
+            if not self.read():
+                break
         self.heard.socket_drops += self.drops()
         self.sock.close()
 

@@ -62,26 +62,32 @@ class StatsdSource(Source):
         self.listener.close()
 
     async def run(self, sink: Sink) -> None:
-        """Flush at every multiple of the interval, by the clock; when cancelled, what came since too."""
-        try:
-            while True:
-                now = time.time()
-                end = (math.floor(now / self.interval) + 1) * self.interval
-                await asyncio.sleep(end - now)
-                # A clock that was set meanwhile may make it another moment than was waited for.
-                await self._flush(sink, round(end * 1e9) if abs(time.time() - end) < self.interval else time.time_ns())
-        except asyncio.CancelledError:
-            self.listener.close()
-            for metrics in self._flush_all(time.time_ns()):
-                sink.push_all(metrics, last=False)
-            raise
+        """Flush at every multiple of the interval, by the clock."""
+        while True:
+            now = time.time()
+            end = (math.floor(now / self.interval) + 1) * self.interval
+            await asyncio.sleep(end - now)
+            # A clock that was set meanwhile may make it another moment than was waited for.
+            await self._flush(sink, round(end * 1e9) if abs(time.time() - end) < self.interval else time.time_ns())
+
+    def finish(self, sink: Sink) -> None:
+        """Listen no more, and flush what came since the last time."""
+        self.listener.close()
+        for metrics in self._flush_all(time.time_ns()):
+            sink.push_all(metrics, last=False)
 
     async def _flush(self, sink: Sink, end_ns: int) -> None:
         """Others have their turn between slices; what comes meanwhile counts as of before or after, but once."""
         self.listener.count_drops()
-        for metrics in self._flush_all(end_ns):
-            sink.push_all(metrics, last=False)
-            await asyncio.sleep(0)
+        slices = self._flush_all(end_ns)
+        try:
+            for metrics in slices:
+                sink.push_all(metrics, last=False)
+                await asyncio.sleep(0)
+        finally:
+            # When cancelled, too: what is left is of this interval, and not of the short one until the end.
+            for metrics in slices:
+                sink.push_all(metrics, last=False)
         sink.push_all((), last=True)
         self._senders.tidy()
 

@@ -29,7 +29,7 @@ MOST_BINS = 4096
 
 _GAMMA = (1 + ERROR) / (1 - ERROR)
 _LOG_GAMMA = math.log(_GAMMA)
-_VALUE_BYTES, _BIN_BYTES = 8, 100
+_VALUE_BYTES, _ARRAY_BYTES, _BIN_BYTES = 8, 200, 100
 
 _GATHERED = 256
 """Values that wait for company on their way into the sketch."""
@@ -177,17 +177,19 @@ class Distribution:
 
     def add(self, values: Iterable[float], weight: float) -> None:
         """Add finite values that weigh ``weight`` each."""
-        held = self._values.get(weight)
+        held, size = self._values.get(weight), 0
         if held is None:
             held = self._values[weight] = array("d")
+            size = _ARRAY_BYTES
         before = len(held)
         held.extend(values)
         added = len(held) - before
+        size += added * _VALUE_BYTES
         self._held += added
         if not self._exact:
             most = _GATHERED
-        elif self._room.take(added * _VALUE_BYTES):
-            self._taken += added * _VALUE_BYTES
+        elif self._room.take(size):
+            self._taken += size
             most = EXACT
         else:
             most = 0

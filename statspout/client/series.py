@@ -56,10 +56,11 @@ def total(values: Iterable[Number]) -> Number:
 class Series:
     """``values`` is what was reported since it was last told; ``listed``: someone is to look at it.
 
-    ``stateful``: what is sent follows from all there ever was, so the client can never forget it.
+    ``stateful``: what is sent follows from all there ever was, so the client can never forget it. ``one`` is what tells
+    a 1 alone, once that was needed.
     """
 
-    __slots__ = ("head", "kind", "listed", "losses", "name", "stateful", "tail", "values")
+    __slots__ = ("head", "kind", "listed", "losses", "name", "one", "stateful", "tail", "values")
 
     def __init__(self, dialect: Dialect, kind: Type, name: str, places: tuple[str, str], rate: float, losses: Losses):
         head, tags = (encoded(place).decode() for place in places)  # now, so that a line never has half a character
@@ -70,6 +71,7 @@ class Series:
         self.stateful = False
         self.listed = False
         self.values: list[Any] = []
+        self.one = b""
         self.losses = losses
 
     def line(self, value: Any) -> str:

@@ -286,9 +286,12 @@ class StatsD:
     ) -> None:
         """Send it, or note it. The table's keys are what was given: what follows from that is worked out once."""
         try:
-            if rate != 1:
-                rate = self._rate(table.kind, rate)
-            series = table.get(name if tags is None and rate == 1 else (name, rate, *(tags or _NO_TAGS).items()))
+            if tags is None and rate == 1:
+                series = table.get(name)
+            else:
+                if rate != 1:
+                    rate = self._rate(table.kind, rate)
+                series = table.get((name, rate, *(tags or _NO_TAGS).items()))
             if series is None:
                 series = self._found(table, name, tags, rate)
                 if series is None:
@@ -302,11 +305,13 @@ class StatsD:
             if rate != 1 and self._random is not None and self._random() >= rate:
                 return
             if self._period <= 0 and not series.stateful and not series.listed:
-                line = series.line(value) if how != _LEVEL else series.line((value,))
-                packet = line.encode()
+                if value == 1 and how == _NUMBER:
+                    packet = series.one = series.one or series.line(1).encode()
+                else:
+                    packet = (series.line(value) if how != _LEVEL else series.line((value,))).encode()
                 lines = 2 if how == _LEVEL and value < 0 and b"\n" in packet else 1
                 if len(packet) > self._size:
-                    self._lose("too_long", line[:100])
+                    self._lose("too_long", packet[:100])
                 elif (channel := self._channel) is None or not channel.send(packet, lines):
                     self._send(packet, lines)
                 return

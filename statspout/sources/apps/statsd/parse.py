@@ -17,25 +17,14 @@ import math
 import re
 from typing import Literal, NamedTuple
 
+from statspout.telemetry import BAD_LINES
+
 Type = Literal["c", "g", "ms", "s", "h", "d", "C"]
 """Counter, gauge, timer, set, histogram, distribution, and brubeck's absolute counter."""
 
 TYPES: dict[bytes, Type] = {b"c": "c", b"g": "g", b"ms": "ms", b"s": "s", b"h": "h", b"d": "d", b"C": "C"}
 
-KINDS = (
-    "too_long",
-    "encoding",
-    "name",
-    "value",
-    "type",
-    "rate",
-    "tags",
-    "mixed_tags",
-    "timestamp",
-    "section",
-    "event",
-    "service_check",
-)
+KINDS = tuple(kind for kind in BAD_LINES if kind != "cut")
 """What can be wrong with a line. ``name``: there is none, or no colon after it; ``type``: none that is known;
 ``section``: one after the type that is unknown, empty or there twice."""
 

@@ -15,11 +15,13 @@ test: ## run all tests against the built wheel; ARGS go to pytest
 check: ## lint, format, types, unit tests
 	@scripts/check
 
-bench: ## measure what a container-sample costs the host, beside other programs
+bench: ## measure what a container-sample costs, and a StatsD line and call, beside other programs; ARGS go to the first
 	@scripts/setup-engine
 	@scripts/setup-peers
 	@scripts/install-wheel
 	@.venv-test/bin/python bench/run.py $(ARGS)
+	@.venv-test/bin/python bench/statsd.py
+	@.venv-test/bin/python bench/client.py
 
 clean: ## remove everything that was built or downloaded
 	rm -rf .venv .venv-test .work build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -307,6 +307,8 @@ class StatsD:
             if self._period <= 0 and not series.stateful and not series.listed:
                 if value == 1 and how == _NUMBER:
                     packet = series.one = series.one or series.line(1).encode()
+                elif how == _LEVEL and type(value) is int and value >= 0:
+                    packet = f"{series.head}{value}{series.tail}".encode()
                 else:
                     packet = (series.line(value) if how != _LEVEL else series.line((value,))).encode()
                 lines = 2 if how == _LEVEL and value < 0 and b"\n" in packet else 1

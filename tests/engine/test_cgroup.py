@@ -17,6 +17,8 @@ from support.daemon import Daemon, run_program
 from support.engine import OwnEngine, starting
 from support.kernel import cpu_seconds, open_files
 
+pytestmark = pytest.mark.alone
+
 SERVING = ("--repository=rest,stdout", "--stdout.format=json", "--rest.address=127.0.0.1:0")
 BURN = ["sh", "-c", "while :; do :; done"]
 

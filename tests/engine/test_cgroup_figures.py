@@ -12,6 +12,8 @@ from support.daemon import Daemon
 from support.engine import Engine
 from support.kernel import seconds_of
 
+pytestmark = pytest.mark.alone
+
 WINDOW = 10.0
 SERVING = ("--repository=rest,stdout", "--stdout.format=json", "--rest.address=127.0.0.1:0", "--interval=1")
 BURN = ["sh", "-c", "while :; do :; done"]

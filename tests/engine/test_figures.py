@@ -17,6 +17,8 @@ from support.dockerd import program
 from support.engine import Engine
 from support.kernel import cgroup, counter, cpu_seconds, seconds_of
 
+pytestmark = pytest.mark.alone
+
 MIB = 1024 * 1024
 WINDOW = 10.0
 LABELS = {"com.docker.compose.project": "shop", "com.docker.compose.service": "burner", "unit.test/é": 'a "b"\nc'}

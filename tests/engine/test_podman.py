@@ -13,6 +13,8 @@ from support.images import BUSYBOX, ensure_busybox
 from support.kernel import cgroup, cpu_seconds, network_bytes, seconds_of
 from support.podman import Podman
 
+pytestmark = pytest.mark.alone
+
 SERVING = ("--repository=rest,stdout", "--stdout.format=json", "--rest.address=127.0.0.1:0", "--interval=1")
 BURN = ["sh", "-c", "while :; do :; done"]
 TALK = ["sh", "-c", "while :; do head -c 200k /dev/zero | nc -w 1 $PEER 80; sleep 0.2; done"]

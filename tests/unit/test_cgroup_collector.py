@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.kernel import open_files
 from support.trees import ID, PID, Tree, target
@@ -308,6 +309,7 @@ def test_who_is_beyond_the_limit_is_read_all_the_same_and_that_is_said_once(
                 collector.found(one)
             await watch.until(lambda: len(watch.samples) == 4)
             assert open_files(tmp_path) == 1 + 9
+            await watch.until(lambda: "is reached" in caplog.text)  # not before it is tried again
 
     with caplog.at_level(logging.INFO):
         asyncio.run(main())
@@ -334,5 +336,21 @@ def test_a_round_is_one_sample_of_each_with_its_cpu_by_name(tmp_path: Path) -> N
             assert list(watch.samples) == [one.container.id for one in fleet.targets]
             assert {one.cpu_percent for samples in watch.samples.values() for one in samples} == {0}
             assert open_files(tmp_path) == 1  # proc/stat
+
+    asyncio.run(main())
+
+
+def test_who_ended_before_its_files_were_opened_is_looked_at_again_and_not_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        fleet = Fleet(tmp_path, 1)
+        async with collecting(fleet) as (collector, _):
+            gone = msgspec.structs.replace(fleet.targets[0], pid=4_000_000)
+            looked_at: list[str] = []
+            collector.missing = lambda container: looked_at.append(container.name)
+            collector.found(gone)
+            assert (looked_at, caplog.messages) == ([gone.container.name], [])
+            collector.lost(gone.container)
 
     asyncio.run(main())

@@ -243,7 +243,12 @@ class CgroupCollector:
         watched.retry = time.monotonic() + min(_LONGEST_PAUSE, self._interval * 2 ** min(watched.failures, 10))
         watched.failures += 1
         self._telemetry.errors[error.kind] += 1
-        self._limited.warning(error.kind, "container %s: %s", watched.target.container.name, error)
+        container = watched.target.container
+        if watched.failures == 1:
+            # It may just have ended. If not, it comes again.
+            self.missing(container)
+        else:
+            self._limited.warning(error.kind, "container %s: %s", container.name, error)
 
     def _renew(self, watched: _Watched, target: Target) -> None:
         before, watched.target = watched.target, target

@@ -69,7 +69,6 @@ def test_metrics_of_applications_in_its_own_dialect(server: ReferenceServer) -> 
     repository.push([
         metric("counter_delta", 3, "c"), metric("counter_delta", 4, "c"), metric("gauge", 5, "g"),
         metric("gauge", -7, "g"), metric("gauge", -0.5, "fresh"), metric("set", 9, "s"), metric("timer", summary, "t"),
-        metric("text", "no number", "x"),
     ])  # fmt: skip
     server.took(2 + 1 + 2 + 2 + 1 + 7)
     assert {"c;host=n": 7, "t.count;host=n": 4}.items() <= server.holds("counters").items()

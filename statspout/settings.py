@@ -104,7 +104,7 @@ class Settings(Options):
         default=10_000,
         minimum=1,
         maximum=10_000_000,
-        help="The most series in an interval; values of more are left out, and counted.",
+        help="The most series of this interval and the last one; values of more are left out, and counted.",
     )
     listen_statsd_buffer: str = option(
         name="listen.statsd-buffer",

@@ -108,8 +108,8 @@ class Aggregator:
         self._timed: dict[tuple[str, int], Own] = {}
         self._told: list[Metric] = []
         self._remembered = 0
-        self._idle: Iterator[Series] | None = None
-        """Who may have to go in this interval, if a series needs the room."""
+        self._asleep: Iterator[Series] | None = None
+        """Who may have to go in this interval, when a series needs the room."""
         self._waiting_lines = self._waiting_bytes = 0
         self._turns: Iterator[Series] = iter(())
         self._limited = Limited(log)
@@ -149,7 +149,7 @@ class Aggregator:
         told, self._told = self._told, []
         yield [msgspec.structs.replace(metric, host=host) for metric in told]
         self._context.room.left = self._memory
-        self._idle = None
+        self._asleep = None
         self.heard.series = len(self._series)
 
     def bad(self, kind: str, why: object) -> None:
@@ -256,14 +256,18 @@ class Aggregator:
             self._turns = iter(list(self._series.values()))
 
     def _has_room(self) -> bool:
-        """Whether there may be one series more: for it, one goes that nothing came of in this interval."""
+        """Whether there may be one series more: for it, one goes that is only remembered.
+
+        Nobody else does, not even a series of which nothing came in this interval yet: or a flood of names that
+        somebody makes up would drive out those that are sent every day.
+        """
         if len(self._series) < self._most:
             return True
-        if self._idle is None:
-            self._idle = iter(list(self._series.values()))
-        for series in self._idle:
+        if self._asleep is None:
+            self._asleep = iter([series for series in self._series.values() if series.asleep])
+        for series in self._asleep:
             series.settle()
-            if not series.touched and (series.asleep or not series.lasting):
+            if not series.touched:
                 self._forget(series)
                 return True
         return False

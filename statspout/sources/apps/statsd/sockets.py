@@ -16,6 +16,7 @@ from statspout.logs import Limited
 from statspout.sources.apps.statsd.addresses import SETTING, Address
 from statspout.sources.apps.statsd.aggregate import Aggregator
 from statspout.sources.apps.statsd.parse import LONGEST_LINE
+from statspout.sources.apps.statsd.receive import AT_ONCE, LARGEST, receiver
 from statspout.sources.apps.statsd.senders import Senders
 from statspout.telemetry import Heard
 from statspout.web import sockets
@@ -26,7 +27,7 @@ log = logging.getLogger("statspout.statsd")
 MOST_CONNECTIONS = 1000
 """Over TCP, all listening sockets together; more are closed at once, and counted."""
 
-_PACKETS, _BYTES = 256, 48 * 1024
+_PACKETS, _BYTES = AT_ONCE, 48 * 1024
 """What is taken from a socket at once: a millisecond or two of work."""
 
 _LAST_BATCHES = 500
@@ -34,9 +35,6 @@ _LAST_BATCHES = 500
 
 _GATHER = 0.005
 """Seconds for which packets gather while they come."""
-
-_LARGEST = 65_536
-"""Bytes of a datagram: what UDP can have, and a page more than any client sends to a unix socket."""
 
 _SO_MEMINFO, _DROPS = 55, 8
 """Linux' socket option with the state of a socket's memory, 32-bit numbers, and which of them counts its drops."""
@@ -155,7 +153,11 @@ class Datagrams:
         self.senders = senders
         self.heard = heard
         self.more = False
-        """Whether the last batch left something."""
+        """Whether the last batch may have left something."""
+        self._full = False
+        self._received = receiver(sock)
+        self._waiting: list[bytes] = []
+        """What was received and is to be taken, the first one last."""
         self._dropped = 0
         self._limited = Limited(log)
         self._watched = False
@@ -180,21 +182,26 @@ class Datagrams:
 
     def read(self) -> int:
         """Take what is there, but no more than a batch; returns how many packets there were."""
+        if not self._waiting:
+            self._receive()
         packets: list[bytes] = []
-        size, self.more = 0, True
-        receive = self.sock.recv
-        try:
-            while size < _BYTES and len(packets) < _PACKETS:
-                packets.append(packet := receive(_LARGEST))
-                size += len(packet)
-        except BlockingIOError:
-            self.more = False
-        except OSError as error:
-            self._trouble(error)
+        size = 0
+        while self._waiting and size < _BYTES:
+            packets.append(packet := self._waiting.pop())
+            size += len(packet)
+        self.more = self._full or bool(self._waiting)
         if packets:
             self.heard.packets += len(packets)
             self.aggregator.feed(b"\n".join(packets), self.senders.unknown, time.time_ns())
         return len(packets)
+
+    def _receive(self) -> None:
+        try:
+            self._waiting = self._received()
+        except OSError as error:
+            self._trouble(error)
+        self._full = len(self._waiting) == AT_ONCE
+        self._waiting.reverse()
 
     def _trouble(self, error: OSError) -> None:
         self.more = False
@@ -240,14 +247,14 @@ class UnixDatagrams(Datagrams):
         self.more = True
         try:
             while size < _BYTES and count < _PACKETS:
-                packet, ancillary, flags, _ = self.sock.recvmsg(_LARGEST, socket.CMSG_SPACE(_CREDENTIALS.size))
+                packet, ancillary, flags, _ = self.sock.recvmsg(LARGEST, socket.CMSG_SPACE(_CREDENTIALS.size))
                 if not packet and not ancillary:
                     self.more = False  # Shut, and empty.
                     break
                 count, size = count + 1, size + len(packet)
                 if flags & socket.MSG_TRUNC:
                     packet = packet[: packet.rfind(b"\n") + 1]
-                    self.aggregator.bad("too_long", f"a packet of more than {_LARGEST} bytes, of which the end is lost")
+                    self.aggregator.bad("too_long", f"a packet of more than {LARGEST} bytes, of which the end is lost")
                 self.aggregator.feed(packet, self.senders.of_process(_pid(ancillary)), time.time_ns())
         except BlockingIOError:
             self.more = False
@@ -269,7 +276,7 @@ class Connection(asyncio.BufferedProtocol):
     """A TCP connection: lines end with a newline, and the last one with the connection."""
 
     # What is received is looked at before anything else is: one buffer does for all of them.
-    _buffer = bytearray(_LARGEST)
+    _buffer = bytearray(LARGEST)
 
     def __init__(self, aggregator: Aggregator, senders: Senders, connections: set[Connection], heard: Heard) -> None:
         self._aggregator = aggregator
@@ -320,7 +327,7 @@ class Connection(asyncio.BufferedProtocol):
         if transport is not None and not transport.is_closing():
             with suppress(OSError):
                 fileno = transport.get_extra_info("socket").fileno()
-                while data := os.read(fileno, _LARGEST):
+                while data := os.read(fileno, LARGEST):
                     self._take(data)
             transport.abort()
 

@@ -1,8 +1,7 @@
-"""Many datagrams with one call to the kernel, and without letting go of the interpreter.
+"""Many datagrams with one call to the kernel.
 
-Each receive of Python's own socket lets other threads have the interpreter, and takes it back when one of them is
-willing to give it, which may take 5 ms: while a repository encodes a batch in its thread, a socket would be read at
-two hundred packets a second, and the rest be dropped. A call that never waits has no reason to let go of it.
+Python's own socket takes one at a time, and lets go of the interpreter for each: with a repository at work in its thread
+it may have to wait to get it back, while the kernel's buffer fills up. A call that never waits has no reason to let go.
 """
 
 from __future__ import annotations

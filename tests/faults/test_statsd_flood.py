@@ -14,6 +14,8 @@ from support.metrics import Heard
 
 from statspout.testing import FakeEngine
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 15
 LINES = 20
 """In a packet."""

@@ -346,8 +346,10 @@ class StatsD:
         if kind == "count" and (self._period > 0 or self._dialect.absolute):
             return 1
         if self._random is None:
-            from random import random  # loads much, and sampling is rare
-
+            try:
+                from random import random  # loads much, and sampling is rare
+            except (ImportError, KeyError):  # a signal came while it was being loaded: this call is sent as all are
+                return 1
             self._random = random
         return rate
 
@@ -537,6 +539,7 @@ class StatsD:
             from statspout.client.channels import open_channel  # takes sockets, which who is off does without
 
             channel = open_channel(address, self._losses)
+            self._from_container()  # not at the first report: a signal in the middle of an import finds half a module
         self._on = channel is not None
         if before is not None:
             self._sent(_PATIENCE)

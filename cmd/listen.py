@@ -14,12 +14,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from statspout.errors import ConfigError
 from statspout.logs import counted, printed
 from statspout.repository import Repository
 from statspout.sources.apps.statsd.rules import RULES, problem
+from statspout.web import sockets
 from statspout.web.address import parse_address, show_address
 
 VARIABLES = ("STATSPOUT_CLIENT_STATSD", "FLUX_FRIPP_STATSD")
@@ -240,9 +241,16 @@ def parsed_place(text: str) -> Place:
     scheme, rest = (match[1] or "udp", match[2]) if match else ("udp", text)
     if scheme == "unix":
         if not rest.startswith("/") or "\0" in rest:
-            raise ConfigError(f"--address: {text!r} is wrong: unix:///path is right")
+            raise _wrong(text)
         return Place(scheme, rest)
-    return Place(scheme, *parse_address(rest, "address"))
+    try:
+        return Place(scheme, *parse_address(rest, "address"))
+    except ConfigError:
+        raise _wrong(text) from None
+
+
+def _wrong(text: str) -> ConfigError:
+    return ConfigError(f"--address: {text!r} is wrong: host:port, udp://, tcp:// or unix:///path is right")
 
 
 def _bound(place: Place) -> socket.socket:
@@ -254,7 +262,7 @@ def _bound(place: Place) -> socket.socket:
             made = socket.socket(family, kind)
             made.bind(to)
         else:
-            found = socket.getaddrinfo(place.host or None, place.port, type=kind, flags=socket.AI_PASSIVE)
+            found = _resolved(place, kind)
             # IPv4 first: it is what clients use that are told a port only.
             first = min(found, key=lambda entry: entry[0] != socket.AF_INET)
             made = socket.socket(first[0], kind)
@@ -266,9 +274,17 @@ def _bound(place: Place) -> socket.socket:
     except OSError as error:
         if made is not None:
             made.close()
-        raise ConfigError(f"--address: cannot listen at {place}: {error.strerror or error}") from error
+        told = f"{error.strerror or error}: another path is right" if place.scheme == "unix" else sockets.remedy(error)
+        raise ConfigError(f"--address: {place} cannot be listened on: {told}") from error
     made.setblocking(False)
     return made
+
+
+def _resolved(place: Place, kind: socket.SocketKind) -> list[tuple[Any, ...]]:
+    try:
+        return list(socket.getaddrinfo(place.host or None, place.port, type=kind, flags=socket.AI_PASSIVE))
+    except UnicodeError:
+        raise OSError(f"{place.host!r} is no host name") from None
 
 
 @contextlib.contextmanager
@@ -280,7 +296,7 @@ def _running(command: Sequence[str], place: Place) -> Iterator[subprocess.Popen[
     try:
         process = subprocess.Popen(command, env={**os.environ, **environment(place)})  # noqa: S603 - it is the user's own
     except OSError as error:
-        raise ConfigError(f"{command[0]}: it cannot be run: {error.strerror or error}") from error
+        raise ConfigError(f"{command[0]!r} cannot be run: {error.strerror or error}: a program is right") from error
     try:
         yield process
     finally:

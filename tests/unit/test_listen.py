@@ -133,13 +133,24 @@ def test_what_does_not_come_in_time(wanted: Wanted, told: str, capsys: pytest.Ca
         (["-t", "soon"], "argument -t/--timeout: 'soon' is wrong: a number of 0 or more is right"),
         (["-s", ""], "argument -s/--search-for: it is empty: a part of a metric's name is right"),
         (["--dialect=graphite"], "argument --dialect: invalid choice: 'graphite'"),
-        (["--address=nowhere"], "--address: 'nowhere' is wrong: host:port such as 127.0.0.1:8080 is right"),
-        (["--address=unix://x"], "--address: 'unix://x' is wrong: unix:///path is right"),
-        (["--address=192.0.2.1:1"], "--address: cannot listen at udp://192.0.2.1:1: Cannot assign requested address"),
+        (["--address=nowhere"], "--address: 'nowhere' is wrong: host:port, udp://, tcp:// or unix:///path is right"),
+        (["--address=unix://x"], "--address: 'unix://x' is wrong: host:port, udp://, tcp:// or unix:///path is right"),
+        (
+            ["--address=unix:///nowhere/x"],
+            "--address: unix:///nowhere/x cannot be listened on: No such file or directory: another path is right",
+        ),
+        (
+            ["--address=" + "a" * 64 + ":1"],
+            f"--address: udp://{'a' * 64}:1 cannot be listened on: '{'a' * 64}' is no host name",
+        ),
+        (
+            ["--address=192.0.2.1:1"],
+            "--address: udp://192.0.2.1:1 cannot be listened on: cannot assign requested address: an address",
+        ),
         (["--nonsense"], "unrecognized arguments: --nonsense: statspout listen --help says what is right"),
         (["program"], "unrecognized arguments: program: statspout listen --help says what is right"),
         (["--"], "there is no command behind --: a program and its arguments are right"),
-        (["--", "/nowhere/program"], "/nowhere/program: it cannot be run: No such file or directory"),
+        (["--", "/nowhere/program"], "'/nowhere/program' cannot be run: No such file or directory: a program is right"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,7 +242,10 @@ def test_what_a_command_is_told_of_the_address(text: str, told: dict[str, str]) 
 def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with Listener(Place("udp", "127.0.0.1", free_port()), Wanted()) as listener:
         assert main(["listen", f"--address={listener.place}"]) == 2
-    assert f"--address: cannot listen at {listener.place}: Address already in use" in capsys.readouterr().err
+    assert (
+        f"--address: {listener.place} cannot be listened on: address already in use: another port is right"
+        in capsys.readouterr().err
+    )
 
 
 def test_what_the_kernel_had_no_room_for_is_told(capsys: pytest.CaptureFixture[str]) -> None:

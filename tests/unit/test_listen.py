@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +191,44 @@ def test_what_steers_a_terminal_or_is_no_text_is_shown_and_not_done(capsys: pyte
 
 def _tcp(place: Place) -> socket.socket:
     return socket.create_connection((place.host, place.port), 5)
+
+
+def test_a_line_without_an_end_is_told_and_its_connection_closed(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = Wanted(packets=1, dialect="statspout")
+    with Listener(Place("tcp", "127.0.0.1"), wanted) as listener, _tcp(listener.place) as endless:
+        sender = threading.Thread(target=_flood, args=(endless, listener.place))
+        sender.start()
+        assert listener.listen(30) == 1
+        sender.join(10)
+    out, err = capsys.readouterr()
+    assert out.endswith("\na:1|c\n")
+    assert "there is no newline in 65536 bytes: the connection is closed" in err
+
+
+def _flood(connection: socket.socket, place: Place) -> None:
+    with contextlib.suppress(ConnectionError):
+        while True:
+            connection.sendall(b"x" * 65_536)
+    with _tcp(place) as other:
+        other.sendall(b"a:1|c\n")
+
+
+def test_without_room_for_a_connection_those_that_are_there_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = Wanted(packets=2)
+    with Listener(Place("tcp", "127.0.0.1"), wanted) as it, _tcp(it.place) as one, _tcp(it.place) as two:
+        os.close(free := os.dup(one.fileno()))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, before[1]))
+        try:
+            for sender, line in ((one, b"a:1|c\n"), (two, b"b:1|c\n")):
+                sender.sendall(line)
+                sender.shutdown(socket.SHUT_WR)
+            assert it.listen(10) == 0
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["a:1|c", "b:1|c"]
+    assert "no more connections until one ends: Too many open files" in err
 
 
 def test_over_tcp_lines_count_and_the_last_needs_its_newline(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,19 +7,22 @@ import contextlib
 import os
 import re
 import selectors
+import signal
 import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from statspout.errors import ConfigError
 from statspout.logs import counted, printed
 from statspout.repository import Repository
 from statspout.sources.apps.statsd.rules import RULES, problem
+from statspout.web import sockets
 from statspout.web.address import parse_address, show_address
 
 VARIABLES = ("STATSPOUT_CLIENT_STATSD", "FLUX_FRIPP_STATSD")
@@ -86,7 +89,7 @@ def listen(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) -
         return 0
     place = parsed_place(options.address or f"127.0.0.1:{0 if command else _PORT}")
     wanted = Wanted(options.search_for, options.wait_for, options.dialect if options.validate else None)
-    with Listener(place, wanted) as listener:
+    with _ended_by_signals(), Listener(place, wanted) as listener:
         print(f"listening at {listener.place}", file=sys.stderr, flush=True)
         with _running(command, listener.place) as process:
             return listener.listen(options.timeout or float("inf"), process)
@@ -182,7 +185,14 @@ class Listener:
                     self._take(line)
 
     def _accept(self) -> None:
-        connection, _ = self._server.accept()
+        try:
+            connection, _ = self._server.accept()
+        except (BlockingIOError, ConnectionError):
+            return  # it has gone again
+        except OSError as error:
+            self._say(f"no more connections until one ends: {error.strerror}")
+            self._selector.unregister(self._server)
+            return
         connection.setblocking(False)
         rest = bytearray()
         self._selector.register(connection, selectors.EVENT_READ, lambda: self._stream(connection, rest))
@@ -196,14 +206,19 @@ class Listener:
         rest += came
         *lines, left = bytes(rest).split(b"\n")
         rest[:] = left
-        if not came:
+        endless = len(left) > _LARGEST
+        if not came or endless:
             self._selector.unregister(connection)
             connection.close()
-            if left:
-                self._take(left, "there is no newline at its end")
+            if self._server not in self._selector.get_map():
+                self._selector.register(self._server, selectors.EVENT_READ, self._accept)
         for line in lines:
             self._packets += 1
             self._take(line)
+        if endless:
+            self._take(left, f"there is no newline in {_LARGEST} bytes: the connection is closed")
+        elif left and not came:
+            self._take(left, "there is no newline at its end")
 
     def _take(self, line: bytes, wrong: str | None = None) -> None:
         shown = printed(line.decode(errors="backslashreplace"))
@@ -229,6 +244,7 @@ class Listener:
                 key.fileobj.close()
             else:
                 os.close(key.fd)
+        self._server.close()
         self._selector.close()
         if self.place.scheme == "unix":
             Path(self.place.host).unlink(missing_ok=True)
@@ -240,9 +256,16 @@ def parsed_place(text: str) -> Place:
     scheme, rest = (match[1] or "udp", match[2]) if match else ("udp", text)
     if scheme == "unix":
         if not rest.startswith("/") or "\0" in rest:
-            raise ConfigError(f"--address: {text!r} is wrong: unix:///path is right")
+            raise _wrong(text)
         return Place(scheme, rest)
-    return Place(scheme, *parse_address(rest, "address"))
+    try:
+        return Place(scheme, *parse_address(rest, "address"))
+    except ConfigError:
+        raise _wrong(text) from None
+
+
+def _wrong(text: str) -> ConfigError:
+    return ConfigError(f"--address: {text!r} is wrong: host:port, udp://, tcp:// or unix:///path is right")
 
 
 def _bound(place: Place) -> socket.socket:
@@ -254,7 +277,7 @@ def _bound(place: Place) -> socket.socket:
             made = socket.socket(family, kind)
             made.bind(to)
         else:
-            found = socket.getaddrinfo(place.host or None, place.port, type=kind, flags=socket.AI_PASSIVE)
+            found = _resolved(place, kind)
             # IPv4 first: it is what clients use that are told a port only.
             first = min(found, key=lambda entry: entry[0] != socket.AF_INET)
             made = socket.socket(first[0], kind)
@@ -266,9 +289,33 @@ def _bound(place: Place) -> socket.socket:
     except OSError as error:
         if made is not None:
             made.close()
-        raise ConfigError(f"--address: cannot listen at {place}: {error.strerror or error}") from error
+        told = f"{error.strerror or error}: another path is right" if place.scheme == "unix" else sockets.remedy(error)
+        raise ConfigError(f"--address: {place} cannot be listened on: {told}") from error
     made.setblocking(False)
     return made
+
+
+def _resolved(place: Place, kind: socket.SocketKind) -> list[tuple[Any, ...]]:
+    try:
+        return list(socket.getaddrinfo(place.host or None, place.port, type=kind, flags=socket.AI_PASSIVE))
+    except UnicodeError:
+        raise OSError(f"{place.host!r} is no host name") from None
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end it as Ctrl-C does: neither the command nor the unix socket stays behind."""
+
+    def end(number: int, _: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    here = threading.current_thread() is threading.main_thread()
+    before = {each: signal.signal(each, end) for each in (signal.SIGTERM, signal.SIGHUP) if here}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @contextlib.contextmanager
@@ -280,7 +327,7 @@ def _running(command: Sequence[str], place: Place) -> Iterator[subprocess.Popen[
     try:
         process = subprocess.Popen(command, env={**os.environ, **environment(place)})  # noqa: S603 - it is the user's own
     except OSError as error:
-        raise ConfigError(f"{command[0]}: it cannot be run: {error.strerror or error}") from error
+        raise ConfigError(f"{command[0]!r} cannot be run: {error.strerror or error}: a program is right") from error
     try:
         yield process
     finally:

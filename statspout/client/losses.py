@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Literal
 
@@ -41,6 +41,14 @@ def say_once(message: str) -> None:
         return
 
 
+def text_of(value: object, text: Callable[[object], str] = str) -> str:
+    """Its text, or its class where that fails: it is somebody's code, or an integer too long for one."""
+    try:
+        return text(value)
+    except Exception:  # noqa: BLE001 - it is an application's class, and what it raises another one
+        return f"a {type(value).__name__}"
+
+
 class Losses:
     """Lines that were not sent, and calls that never became one, by kind; from any thread."""
 
@@ -63,7 +71,8 @@ class Losses:
             first = kind not in self._counts
             self._counts[kind] = self._counts.get(kind, 0) + lines
         if first:
-            detail = f": {type(why).__name__}: {why}" if isinstance(why, BaseException) else f": {why}" if why else ""
+            name = f": {type(why).__name__}" if isinstance(why, BaseException) else ""
+            detail = f"{name}: {text_of(why)}" if name or why else ""
             self._unsaid.append(f"{self._label}: lost from now on, counted as {kind}: {MEANINGS[kind]}{detail}")
 
     def tell(self) -> None:

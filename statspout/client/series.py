@@ -25,14 +25,18 @@ Number = int | float
 def finite(value: Any) -> Number:
     """The number as an int or a float, whatever class of number it is.
 
-    TypeError for what is no number, ValueError for what is none that can be sent.
+    TypeError for what is no number, ValueError or OverflowError for what is none that can be sent: no server reads
+    what is beyond a float, and Python writes no integer of more than 4,300 digits.
     """
     if type(value) is not float:
         try:
-            return int(operator.index(value))
+            whole = int(operator.index(value))
         except TypeError:
             if not hasattr(value, "__float__"):  # a text has none
                 raise
+        else:
+            float(whole)
+            return whole
     real = float(value)
     if not isfinite(real):
         raise ValueError(f"{value} is not a number that can be sent")
@@ -50,7 +54,7 @@ def digits(value: Number) -> str:
 def total(values: Iterable[Number]) -> Number:
     """Their sum: an int of ints, else without the errors that adding floats one by one makes."""
     result = sum(values)
-    return result if type(result) is int else finite(fsum(values))
+    return finite(result if type(result) is int else fsum(values))
 
 
 class Series:

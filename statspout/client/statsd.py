@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from statspout.client import environment
 from statspout.client.addresses import Address, parse
 from statspout.client.dialects import DIALECTS, Type, clean, series
-from statspout.client.losses import Losses, say_once
+from statspout.client.losses import Losses, say_once, text_of
 from statspout.client.packets import encoded, packets
 from statspout.client.prefix import filled
 from statspout.client.series import LIMIT, Series, finite, make
@@ -40,7 +40,9 @@ EXIT = 1.0
 SMALLEST, LARGEST = 64, 65_507
 """Bytes of a packet; the second is the most that UDP can carry."""
 
-_LONGEST_PERIOD = 86_400.0
+_LONGEST = 86_400.0
+"""Seconds of a period, or of a wait that was to be without an end, at most."""
+
 _PATIENCE = 1.0
 """Seconds at most for another thread to be done with what it is sending, which waits for nobody."""
 
@@ -209,7 +211,7 @@ class StatsD:
         try:
             prefix = filled(template, {**self._names, **names}, self._size)
         except Exception as error:  # noqa: BLE001 - a value's text may be anybody's code
-            say_once(f"{error}; the prefix stays {self._prefix!r}")
+            say_once(f"{text_of(error)}; the prefix stays {self._prefix!r}")
             return
         if prefix != self._prefix:
             self._prefix = prefix
@@ -222,8 +224,8 @@ class StatsD:
         """
         try:
             self._period = _seconds(seconds)
-        except (ValueError, TypeError, OverflowError) as error:
-            say_once(f"period {seconds!r}: {error}; it stays {self._period:g} s")
+        except Exception as error:  # noqa: BLE001 - it may be a number of anybody's class
+            say_once(f"period {text_of(seconds, repr)}: {text_of(error)}; it stays {self._period:g} s")
         self._drain()
 
     def set_address(self, address: str | None) -> None:
@@ -234,8 +236,8 @@ class StatsD:
         """
         try:
             where = None if address is None else parse(address)
-        except (ValueError, AttributeError) as error:
-            say_once(f"{address!r} parse error: {error}; the address stays as it was")
+        except Exception as error:  # noqa: BLE001 - what is no text fails in ways of its own
+            say_once(f"{text_of(address, repr)} parse error: {text_of(error)}; the address stays as it was")
             return
         self._go(where)
 
@@ -245,6 +247,7 @@ class StatsD:
         The one call, beside :meth:`close`, that may wait: where a name has to be looked up, over TCP, or while a unix
         socket is full.
         """
+        seconds = min(seconds, _LONGEST)
         until = monotonic() + seconds
         channel = self._channel
         if channel is None:
@@ -253,6 +256,7 @@ class StatsD:
 
     def close(self, seconds: float = 1.0) -> None:
         """Send what is pending, wait at most so long, count what is still there, and be off."""
+        seconds = min(seconds, _LONGEST)
         until = monotonic() + seconds
         self.flush(seconds)
         self._go(None)
@@ -266,6 +270,18 @@ class StatsD:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __copy__(self) -> Self:
+        """The client itself: two that share a socket would close it for each other."""
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        """The client itself, so that what has one can be copied."""
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        """TypeError: another process makes a client of its own."""
+        raise TypeError("a StatsD client cannot be pickled: make one in the process that uses it")
 
     def __del__(self) -> None:
         # Nobody can ask any more: what was reported is sent all the same.
@@ -298,8 +314,8 @@ class StatsD:
                     return
             if how == _TEXT:
                 value = _text(value)
-            elif type(value) is not int and (type(value) is not float or value - value != 0):
-                value = finite(value)  # the usual ones need no call: of what is not finite the difference is none
+            elif (type(value) is not int and type(value) is not float) or value * 0.0 != 0:
+                value = finite(value)  # the usual ones need no call: what is not finite, or beyond a float, has no 0
             if how == _FALL:
                 value = -value
             if rate != 1 and self._random is not None and self._random() >= rate:
@@ -332,8 +348,10 @@ class StatsD:
         if kind == "count" and (self._period > 0 or self._dialect.absolute):
             return 1
         if self._random is None:
-            from random import random  # loads much, and sampling is rare
-
+            try:
+                from random import random  # loads much, and sampling is rare
+            except (ImportError, KeyError):  # a signal came while it was being loaded: this call is sent as all are
+                return 1
             self._random = random
         return rate
 
@@ -523,6 +541,7 @@ class StatsD:
             from statspout.client.channels import open_channel  # takes sockets, which who is off does without
 
             channel = open_channel(address, self._losses)
+            self._from_container()  # not at the first report: a signal in the middle of an import finds half a module
         self._on = channel is not None
         if before is not None:
             self._sent(_PATIENCE)
@@ -584,7 +603,7 @@ def _flush(client: StatsD | None) -> None:
 
 
 def _seconds(period: float) -> float:
-    return min(float(finite(period)), _LONGEST_PERIOD)
+    return min(float(finite(period)), _LONGEST)
 
 
 def _text(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,9 +28,14 @@ def test_what_the_daemon_sends_its_server_would_take(dialect: Any) -> None:
     assert all("|g" in line or "|c" in line or "|C" in line for line in done.out.splitlines())
 
 
-def test_ctrl_c_ends_it_and_its_command_without_a_traceback() -> None:
-    with Daemon("listen", "--timeout=0", "--", "sh", "-c", "echo begun >&2; exec sleep 60") as listening:
-        listening.wait_for_line("begun")
-        listening.signal(signal.SIGINT)
-        assert listening.wait() == 130
-        assert listening.log.splitlines()[1:] == ["begun"]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_and_its_command_and_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
+    path = tmp_path / "statsd.sock"
+    command = ["sh", "-c", "echo begun $$ >&2; exec sleep 60"]
+    with Daemon("listen", "--timeout=0", f"--address=unix://{path}", "--", *command) as listening:
+        pid = listening.wait_for_line("begun").split()[-1]
+        listening.signal(number)
+        assert listening.wait() == 128 + number
+        assert listening.log.splitlines()[1:] == [f"begun {pid}"]
+    assert not path.exists()
+    assert not Path("/proc", pid).exists()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import gc
 import logging
+import pickle
 import threading
 import time
 from collections import Counter
@@ -168,6 +171,15 @@ class Broken:
     __index__ = __str__ = __neg__ = __hash__ = __float__  # type: ignore[assignment]
 
 
+class Unspeakable(Broken, Exception):
+    """What it raises has no text either."""
+
+    def __float__(self) -> float:
+        raise Unspeakable
+
+    __index__ = __str__ = __repr__ = __neg__ = __hash__ = __float__  # type: ignore[assignment]
+
+
 BAD: list[Calls] = [
     lambda c: c.count("a", float("nan")),
     lambda c: c.gauge_set("a", float("-inf")),
@@ -191,6 +203,10 @@ BAD: list[Calls] = [
     lambda c: c.count("a", tags=["k:v"]),
     lambda c: c.count("a", tags={"k": Broken()}),
     lambda c: c.count("a", 10**5000),
+    lambda c: c.count("a", -(10**309)),
+    lambda c: c.count("a", Unspeakable()),
+    lambda c: c.set("a", Unspeakable()),
+    lambda c: c.timing("a", 1, tags={"k": Unspeakable()}),
 ]
 
 
@@ -209,6 +225,48 @@ def test_a_sum_that_no_number_can_be_costs_that_series_only(sink: Sink) -> None:
         client.count("a", 1e308)
         client.count("b")
         assert (sink.sent_by(client), client.lost) == (["b:1|c"], {"bad_value": 1})
+
+
+@pytest.mark.parametrize("call", ["count", "gauge_inc", "timing", "histogram"])
+def test_a_number_that_cannot_be_sent_costs_none_of_its_series(sink: Sink, call: str) -> None:
+    with summed(sink) as client:
+        for value in (5, 10**5000, float("nan"), 6):
+            getattr(client, call)("a", value)
+        lines = sink.sent_by(client)
+        assert client.lost == {"bad_value": 2}
+    assert lines[0].partition("|")[0] in ("a:11", "a:+11", "a:5:6")
+
+
+@pytest.mark.parametrize("change", ["set_address", "set_period", "set_prefix"])
+@pytest.mark.parametrize("value", [b"x:1", 10**5000, Unspeakable(), ["a"]], ids=["bytes", "huge", "broken", "list"])
+def test_a_change_to_what_can_never_be_changes_nothing(sink: Sink, change: str, value: Any) -> None:
+    with at_once(sink) as client:
+        getattr(client, change)(value)
+        client.count("a")
+    assert sink.lines() == ["a:1|c"]
+
+
+@pytest.mark.parametrize("made", [copy.copy, copy.deepcopy])
+def test_what_has_a_client_can_be_copied_and_its_end_is_not_that_of_the_client(
+    client: StatsD, sink: Sink, made: Callable[[Any], Any]
+) -> None:
+    assert made({"stats": client}) == {"stats": client}
+    made(client).count("a")
+    gc.collect()
+    client.count("b")
+    assert sink.sent_by(client) == ["a:1|c", "b:1|c"]
+
+
+def test_a_client_cannot_be_pickled_and_says_what_to_do(client: StatsD) -> None:
+    with pytest.raises(TypeError, match="make one in the process that uses it"):
+        pickle.dumps(client)
+
+
+def test_a_flush_may_wait_without_an_end(client: StatsD, sink: Sink) -> None:
+    client.count("a")
+    assert client.flush(float("inf"))
+    client.close(float("inf"))
+    assert sink.lines() == ["a:1|c"]
 
 
 def test_every_kind_of_loss_is_said_once(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:

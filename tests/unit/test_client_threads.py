@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import threading
 from collections import Counter
@@ -44,8 +45,8 @@ def test_calls_of_many_threads_are_all_told_once(period: float) -> None:
                 client.count("c")
                 client.gauge_inc("g", 2)
                 client.count("of", tags={"n": str(number % 50)})
-                if number % 100 == 0:  # more than may wait would be dropped
-                    client.flush()
+                if number % 100 == 0:  # of all threads it is fewer lines than are kept waiting
+                    client.flush(60)
 
         together(*[work] * THREADS)
         client.close(10)
@@ -149,3 +150,19 @@ def test_a_signal_handler_may_report_in_the_middle_of_a_report(period: float, di
         assert levels.gauges["g"] == number + handled
         assert levels.gauges.get("c", levels.counts["c"]) == number + handled
         assert client.lost == {}
+
+
+LOADED = """
+from statspout.client import StatsD
+client = StatsD(sys.argv[1], period=0)
+before = set(sys.modules)
+client.count("c"), client.gauge_set("g", 1.5), client.timing("t", 2), client.set("s", "x"), client.histogram("h", 3)
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+def test_a_report_loads_nothing_that_a_signal_could_find_half_loaded() -> None:
+    with Sink() as sink:
+        script = f"import sys; sys.path[:0] = {sys.path!r}\n{LOADED}"
+        told = subprocess.run([sys.executable, "-c", script, sink.address], check=True, capture_output=True, text=True)
+    assert (told.stdout, told.stderr) == ("\n", "")

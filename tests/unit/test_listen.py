@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -133,13 +137,24 @@ def test_what_does_not_come_in_time(wanted: Wanted, told: str, capsys: pytest.Ca
         (["-t", "soon"], "argument -t/--timeout: 'soon' is wrong: a number of 0 or more is right"),
         (["-s", ""], "argument -s/--search-for: it is empty: a part of a metric's name is right"),
         (["--dialect=graphite"], "argument --dialect: invalid choice: 'graphite'"),
-        (["--address=nowhere"], "--address: 'nowhere' is wrong: host:port such as 127.0.0.1:8080 is right"),
-        (["--address=unix://x"], "--address: 'unix://x' is wrong: unix:///path is right"),
-        (["--address=192.0.2.1:1"], "--address: cannot listen at udp://192.0.2.1:1: Cannot assign requested address"),
+        (["--address=nowhere"], "--address: 'nowhere' is wrong: host:port, udp://, tcp:// or unix:///path is right"),
+        (["--address=unix://x"], "--address: 'unix://x' is wrong: host:port, udp://, tcp:// or unix:///path is right"),
+        (
+            ["--address=unix:///nowhere/x"],
+            "--address: unix:///nowhere/x cannot be listened on: No such file or directory: another path is right",
+        ),
+        (
+            ["--address=" + "a" * 64 + ":1"],
+            f"--address: udp://{'a' * 64}:1 cannot be listened on: '{'a' * 64}' is no host name",
+        ),
+        (
+            ["--address=192.0.2.1:1"],
+            "--address: udp://192.0.2.1:1 cannot be listened on: cannot assign requested address: an address",
+        ),
         (["--nonsense"], "unrecognized arguments: --nonsense: statspout listen --help says what is right"),
         (["program"], "unrecognized arguments: program: statspout listen --help says what is right"),
         (["--"], "there is no command behind --: a program and its arguments are right"),
-        (["--", "/nowhere/program"], "/nowhere/program: it cannot be run: No such file or directory"),
+        (["--", "/nowhere/program"], "'/nowhere/program' cannot be run: No such file or directory: a program is right"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,6 +191,44 @@ def test_what_steers_a_terminal_or_is_no_text_is_shown_and_not_done(capsys: pyte
 
 def _tcp(place: Place) -> socket.socket:
     return socket.create_connection((place.host, place.port), 5)
+
+
+def test_a_line_without_an_end_is_told_and_its_connection_closed(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = Wanted(packets=1, dialect="statspout")
+    with Listener(Place("tcp", "127.0.0.1"), wanted) as listener, _tcp(listener.place) as endless:
+        sender = threading.Thread(target=_flood, args=(endless, listener.place))
+        sender.start()
+        assert listener.listen(30) == 1
+        sender.join(10)
+    out, err = capsys.readouterr()
+    assert out.endswith("\na:1|c\n")
+    assert "there is no newline in 65536 bytes: the connection is closed" in err
+
+
+def _flood(connection: socket.socket, place: Place) -> None:
+    with contextlib.suppress(ConnectionError):
+        while True:
+            connection.sendall(b"x" * 65_536)
+    with _tcp(place) as other:
+        other.sendall(b"a:1|c\n")
+
+
+def test_without_room_for_a_connection_those_that_are_there_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = Wanted(packets=2)
+    with Listener(Place("tcp", "127.0.0.1"), wanted) as it, _tcp(it.place) as one, _tcp(it.place) as two:
+        os.close(free := os.dup(one.fileno()))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, before[1]))
+        try:
+            for sender, line in ((one, b"a:1|c\n"), (two, b"b:1|c\n")):
+                sender.sendall(line)
+                sender.shutdown(socket.SHUT_WR)
+            assert it.listen(10) == 0
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["a:1|c", "b:1|c"]
+    assert "no more connections until one ends: Too many open files" in err
 
 
 def test_over_tcp_lines_count_and_the_last_needs_its_newline(capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,7 +284,10 @@ def test_what_a_command_is_told_of_the_address(text: str, told: dict[str, str]) 
 def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with Listener(Place("udp", "127.0.0.1", free_port()), Wanted()) as listener:
         assert main(["listen", f"--address={listener.place}"]) == 2
-    assert f"--address: cannot listen at {listener.place}: Address already in use" in capsys.readouterr().err
+    assert (
+        f"--address: {listener.place} cannot be listened on: address already in use: another port is right"
+        in capsys.readouterr().err
+    )
 
 
 def test_what_the_kernel_had_no_room_for_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -156,6 +156,14 @@ def test_values_with_a_time_are_records_of_that_time() -> None:
     assert found == [("c", 10, 9, 10.0), ("c", 5, 5, None), ("c", 6, 1, None), ("g", 5, -2, None)]
 
 
+def test_what_comes_to_more_than_a_number_can_be_at_a_time_of_its_own_is_absent_and_counted() -> None:
+    server = Server()
+    server.feed(b"a:1e308|c|T5\na:1e308|c|T5\na:1|c|T6", *(b"b:999999999999999999|c|T5" for _ in range(12)))
+    a, b = server.flush()
+    assert (a.name, a.value, a.time_ns, server.heard.left_out) == ("a", 1, 6 * 10**9, {"range": 1})
+    assert repr(b.value) == repr(12e18)
+
+
 def test_an_event_is_a_text_and_a_check_a_gauge_with_its_message() -> None:
     server = Server()
     server.feed(b"_e{2,4}:up|a\\nb|t:error|h:web|#k:v\n_sc|db|1|d:9|m:slow")

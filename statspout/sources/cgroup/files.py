@@ -6,12 +6,12 @@ gone; a kept net/dev would go on answering, and keep the dead container's networ
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import resource
 from collections.abc import Sequence
 from typing import Protocol
+
+from statspout.sources.limits import open_files
 
 _READ_ONLY = os.O_RDONLY | os.O_CLOEXEC
 
@@ -138,12 +138,7 @@ class Budget:
     """How many descriptors containers may have together: the limit of this process, raised as far as it may be."""
 
     def __init__(self, reserve: int = _RESERVE) -> None:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != hard:
-            with contextlib.suppress(ValueError, OSError):
-                resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self.limit = 2**31 if limit == resource.RLIM_INFINITY else limit
+        self.limit = open_files()
         self._left = self.limit - min(reserve, self.limit // 2)
 
     def take(self, count: int) -> bool:

@@ -143,9 +143,7 @@ class Aggregator:
             found = [self._flushed(series, end_ns, now, interval, host) for series in everybody[at : at + _SLICE]]
             yield [metric for metric in found if metric is not None]
         timed, self._timed = self._timed, {}
-        for own in timed.values():
-            self._meet(own.series)
-        yield [own.series.metric(own.time_ns, own.value, None, host) for own in timed.values()]
+        yield [metric for own in timed.values() if (metric := self._of_its_time(own, host)) is not None]
         told, self._told = self._told, []
         yield [msgspec.structs.replace(metric, host=host) for metric in told]
         self._context.room.left = self._memory
@@ -298,6 +296,11 @@ class Aggregator:
         value = series.take()
         series.touched = False
         return None if value is None else series.metric(end_ns, value, interval, host)
+
+    def _of_its_time(self, own: Own, host: str) -> Metric | None:
+        self._meet(own.series)
+        value = own.series.finite(own.value)
+        return None if value is None else own.series.metric(own.time_ns, value, None, host)
 
     def _meet(self, series: Series) -> bool:
         """Look at who sends it now; whether the container that did so before has ended since."""

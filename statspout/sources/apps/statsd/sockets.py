@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,14 +19,16 @@ from statspout.sources.apps.statsd.aggregate import Aggregator
 from statspout.sources.apps.statsd.parse import LONGEST_LINE
 from statspout.sources.apps.statsd.receive import AT_ONCE, LARGEST, receiver
 from statspout.sources.apps.statsd.senders import Senders
+from statspout.sources.limits import open_files
 from statspout.telemetry import Heard
 from statspout.web import sockets
 from statspout.web.address import show_address
 
 log = logging.getLogger("statspout.statsd")
 
-MOST_CONNECTIONS = 1000
-"""Over TCP, all listening sockets together; more are closed at once, and counted."""
+MOST_CONNECTIONS, _SHARE = 1000, 8
+"""Over TCP, all listening sockets together, and no more than one in so many of the files that we may have open: the
+engine and whoever asks us need theirs. More are closed at once, and counted."""
 
 _PACKETS, _BYTES = AT_ONCE, 48 * 1024
 """What is taken from a socket at once: a millisecond or two of work."""
@@ -62,6 +65,7 @@ class Listener:
         self._datagrams: list[Datagrams] = []
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
+        self._most = min(MOST_CONNECTIONS, open_files() // _SHARE)
         self._paths: dict[Path, int] = {}
         self._limited = Limited(log)
         self.bound: list[str] = []
@@ -141,7 +145,15 @@ class Listener:
         self._datagrams[-1].begin()
 
     def _connection(self) -> Connection:
-        return Connection(self._aggregator, self._senders, self._connections, self._heard)
+        return Connection(self._aggregator, self._senders, self._connections, self._heard, self._has_room)
+
+    def _has_room(self) -> bool:
+        """Whether there may be one connection more; if not, it is counted, and said."""
+        if len(self._connections) < self._most:
+            return True
+        self._heard.refused += 1
+        self._limited.warning("refused", "statsd: a connection is refused: there are %d, the most", self._most)
+        return False
 
 
 class Datagrams:
@@ -254,6 +266,7 @@ class UnixDatagrams(Datagrams):
                 count, size = count + 1, size + len(packet)
                 if flags & socket.MSG_TRUNC:
                     packet = packet[: packet.rfind(b"\n") + 1]
+                    self.heard.lines += 1
                     self.aggregator.bad("too_long", f"a packet of more than {LARGEST} bytes, of which the end is lost")
                 self.aggregator.feed(packet, self.senders.of_process(_pid(ancillary)), time.time_ns())
         except BlockingIOError:
@@ -278,11 +291,19 @@ class Connection(asyncio.BufferedProtocol):
     # What is received is looked at before anything else is: one buffer does for all of them.
     _buffer = bytearray(LARGEST)
 
-    def __init__(self, aggregator: Aggregator, senders: Senders, connections: set[Connection], heard: Heard) -> None:
+    def __init__(
+        self,
+        aggregator: Aggregator,
+        senders: Senders,
+        connections: set[Connection],
+        heard: Heard,
+        has_room: Callable[[], bool],
+    ) -> None:
         self._aggregator = aggregator
         self._senders = senders
         self._all = connections
         self._heard = heard
+        self._has_room = has_room
         self._transport: asyncio.Transport | None = None
         self._begun = b""
         """The beginning of a line."""
@@ -292,8 +313,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take it, or, when there are too many, close it."""
         assert isinstance(transport, asyncio.Transport)
-        if len(self._all) >= MOST_CONNECTIONS:
-            self._heard.refused += 1
+        if not self._has_room():
             transport.abort()
             return
         self._transport = transport

@@ -410,12 +410,13 @@ class StatsD:
 
     def _drain(self) -> None:
         """Send what is pending. Who finds another thread at it leaves it to that one, which then looks again."""
+        at_once = self._period <= 0
         while self._active and self._folding.acquire(False):
             try:
                 self._fold()
             finally:
                 self._folding.release()
-            if self._period > 0:
+            if not at_once:
                 break
         self._losses.tell()
 
@@ -427,8 +428,14 @@ class StatsD:
             self._fold()
         finally:
             self._folding.release()
+        self._look_again()
         self._losses.tell()
         return True
+
+    def _look_again(self) -> None:
+        """Where nothing waits for a period's end, see to what others have left to this thread while it sent."""
+        if self._period <= 0:
+            self._drain()
 
     def _fold(self) -> None:
         """Send what the series have that are listed now; one thread at a time."""
@@ -442,28 +449,34 @@ class StatsD:
     def _units(self, listed: Iterable[Series]) -> Iterator[bytes]:
         for one in listed:
             one.listed = False  # before its values are taken: who comes later lists it again
-            try:
-                for line in one.lines(self._size):
-                    unit = encoded(line)
-                    if len(unit) <= self._size:
-                        yield unit
-                    else:
-                        self._losses.add("too_long", 1, line[:100])
-            except Exception as error:  # noqa: BLE001 - a sum that no number can be; the others are to be sent
-                self._losses.add("bad_value", 1, error)
+            yield from self._units_of(one)
+
+    def _units_of(self, series: Series) -> Iterator[bytes]:
+        try:
+            for line in series.lines(self._size):
+                unit = encoded(line)
+                if len(unit) <= self._size:
+                    yield unit
+                else:
+                    self._losses.add("too_long", 1, line[:100])
+        except Exception as error:  # noqa: BLE001 - a sum that no number can be; the others are to be sent
+            self._losses.add("bad_value", 1, error)
 
     def _relieve(self, series: Series) -> None:
-        """A series has got long before its time. Another thread at it will be done with it soon."""
+        """A series has got long before its time. Another thread at it will be done with it soon.
+
+        Listed or not, it stays so: who has sent it meanwhile took it off the list, and then the next value lists it.
+        """
         if not self._folding.acquire(False):
             return
         try:
             if not series.compact():
-                self._send_units(self._units([series]))
-                series.listed = True  # as it was: it is looked at in its time
+                self._send_units(self._units_of(series))
         except Exception as error:  # noqa: BLE001 - a sum that no number can be, as above
             self._losses.add("bad_value", len(series.taken()), error)
         finally:
             self._folding.release()
+        self._look_again()
 
     def _rouse(self) -> None:
         """Have the period begin."""
@@ -576,7 +589,9 @@ def _flush(client: StatsD | None) -> None:
         return
     client._awake = False  # before it looks: who comes later rouses it again
     try:
-        client._drain()
+        # Whoever is at it now, relieving one series, does not do the others: they have their time here alone.
+        while not client._sent(_PATIENCE):
+            pass
     except Exception as error:  # noqa: BLE001 - a thread that ended here would lose all that comes
         client._losses.add("internal", 1, error)
 

@@ -149,3 +149,35 @@ def test_a_signal_handler_may_report_in_the_middle_of_a_report(period: float, di
         assert levels.gauges["g"] == number + handled
         assert levels.gauges.get("c", levels.counts["c"]) == number + handled
         assert client.lost == {}
+
+
+def test_values_that_came_too_fast_for_their_period_are_still_told_at_its_end() -> None:
+    with StreamSink() as sink, StatsD(sink.address, period=0.001) as client:
+
+        def work() -> None:
+            for _ in range(CALLS):
+                client.timing("t", 7)
+
+        writers = threading.Thread(target=together, args=[work] * THREADS)
+        writers.start()
+        told = 0
+        # Nobody flushes or closes: each value comes by the clock, or the socket's patience ends.
+        with sink.connection() as connection:
+            while told < THREADS * CALLS:
+                told += connection.recv(65536).count(b"7")
+        writers.join()
+        assert (told, client.lost) == (THREADS * CALLS, {})
+
+
+def test_who_sends_for_another_thread_looks_whether_it_left_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sink() as sink, StatsD(sink.address, period=0, dialect="flux") as client:
+        fold = client._fold
+
+        def and_meanwhile() -> None:
+            fold()
+            monkeypatch.undo()
+            together(lambda: client.count("late"))
+
+        monkeypatch.setattr(client, "_fold", and_meanwhile)
+        client.flush()
+        assert sink.lines() == ["late:1|C"]

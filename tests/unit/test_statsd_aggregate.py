@@ -270,3 +270,9 @@ def test_a_series_that_makes_room_in_the_middle_of_a_flush_costs_no_other_one() 
     names = {metric.name for metrics in [first, *slices] for metric in metrics}
     assert names | {metric.name for metric in server.flush()} == {*(f"n{n}" for n in range(100)), "one", "two", "n101"}
     assert not server.heard.left_out
+
+
+def test_what_has_a_time_of_its_own_and_adds_up_to_no_number_is_left_out_and_counted() -> None:
+    server = Server()
+    assert server.values(b"a:1e308|c|T1700000000\na:1e308|c|T1700000000\nb:5|g|T1700000000") == {"b": 5}
+    assert server.heard.left_out == {"range": 1}

@@ -145,7 +145,8 @@ class Aggregator:
         timed, self._timed = self._timed, {}
         for own in timed.values():
             self._meet(own.series)
-        yield [own.series.metric(own.time_ns, own.value, None, host) for own in timed.values()]
+        sums = [(own, own.series.finite(own.value)) for own in timed.values()]
+        yield [own.series.metric(own.time_ns, value, None, host) for own, value in sums if value is not None]
         told, self._told = self._told, []
         yield [msgspec.structs.replace(metric, host=host) for metric in told]
         self._context.room.left = self._memory

@@ -158,7 +158,7 @@ class Series(ABC):
             return []
         return values
 
-    def _finite(self, value: int | float) -> int | float | None:
+    def finite(self, value: int | float) -> int | float | None:
         """The value, or None, counted, when it is beyond what can be told."""
         if not math.isfinite(value):
             self.context.leave_out("range")
@@ -190,7 +190,7 @@ class CounterSeries(Series):
     def take(self) -> int | float | None:
         """The sum."""
         total, self._sum = self._sum, 0
-        return self._finite(total) if self.touched else None
+        return self.finite(total) if self.touched else None
 
 
 class AbsoluteSeries(Series):
@@ -217,7 +217,7 @@ class AbsoluteSeries(Series):
     def take(self) -> int | float | None:
         """The growth, None when only the baseline came."""
         grown, self._grown = self._grown, None
-        return None if grown is None else self._finite(grown)
+        return None if grown is None else self.finite(grown)
 
 
 class GaugeSeries(Series):
@@ -243,7 +243,7 @@ class GaugeSeries(Series):
                 self._set(self._value + value if one[:1] in b"+-" else value)
 
     def _set(self, value: int | float) -> None:
-        if (known := self._finite(value)) is not None:
+        if (known := self.finite(value)) is not None:
             self._value = known
 
     def take(self) -> int | float | None:

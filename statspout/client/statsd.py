@@ -452,6 +452,7 @@ class StatsD:
             yield from self._units_of(one)
 
     def _units_of(self, series: Series) -> Iterator[bytes]:
+        calls = len(series.values)
         try:
             for line in series.lines(self._size):
                 unit = encoded(line)
@@ -460,7 +461,7 @@ class StatsD:
                 else:
                     self._losses.add("too_long", 1, line[:100])
         except Exception as error:  # noqa: BLE001 - a sum that no number can be; the others are to be sent
-            self._losses.add("bad_value", 1, error)
+            self._losses.add("bad_value", max(calls, 1), error)
 
     def _relieve(self, series: Series) -> None:
         """A series has got long before its time. Another thread at it will be done with it soon.

@@ -507,6 +507,7 @@ class StatsD:
     def _fresh(self) -> None:
         """Nothing is pending, no thread runs, no lock is held: at the start, and in a child."""
         self._lock = threading.RLock()
+        self._going = threading.RLock()
         self._folding = threading.Lock()
         self._wake = SimpleQueue()
         self._thread = None
@@ -529,7 +530,11 @@ class StatsD:
         self._distributions = _Table("distribution")
 
     def _go(self, address: Address | None) -> None:
-        """To another server, or off."""
+        """To another server, or off: one thread at a time, or a channel would be replaced that nobody closes."""
+        with self._going:
+            self._change(address)
+
+    def _change(self, address: Address | None) -> None:
         before, channel = self._channel, None
         if address is not None:
             from statspout.client.channels import open_channel  # takes sockets, which who is off does without
@@ -552,6 +557,8 @@ class StatsD:
         for known in [*self._all.values(), *self._active]:
             known.forget()
         self._fresh()
+        for closed in self._closed:
+            closed.abandon()
         self._closed.clear()
         if self._channel is not None:
             from statspout.client.channels import open_channel
@@ -621,6 +628,8 @@ def _at_exit() -> None:
 
 
 def _in_child() -> None:
+    for channel in _orphans:
+        channel.abandon()
     _orphans.clear()
     for client in list(_clients):
         client._after_fork()

@@ -181,3 +181,19 @@ def test_who_sends_for_another_thread_looks_whether_it_left_more(monkeypatch: py
         monkeypatch.setattr(client, "_fold", and_meanwhile)
         client.flush()
         assert sink.lines() == ["late:1|C"]
+
+
+def test_of_the_channels_that_threads_change_to_at_the_same_time_none_is_left_behind() -> None:
+    with StreamSink() as stream, Sink() as sink, StatsD(sink.address) as client:
+        before = set(threading.enumerate())
+
+        def change() -> None:
+            for number in range(20):
+                client.set_address((sink, stream)[number % 2].address)
+                client.count("c")
+
+        together(*[change] * THREADS)
+        client.close(10)
+        for thread in set(threading.enumerate()) - before:
+            thread.join(5)
+            assert not thread.is_alive(), thread.name

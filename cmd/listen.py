@@ -120,7 +120,7 @@ class Listener:
         self.place = place
         if place.scheme != "unix":
             self.place = Place(place.scheme, *self._server.getsockname()[:2])
-        take = self._accept if place.scheme == "tcp" else self._datagrams
+        take = self._accept if place.scheme == "tcp" else self._datagram
         self._selector.register(self._server, selectors.EVENT_READ, take)
 
     def listen(self, timeout: float, process: subprocess.Popen[bytes] | None = None) -> int:
@@ -130,7 +130,7 @@ class Listener:
             self._command = 0
         else:
             ended = os.pidfd_open(process.pid)
-            self._selector.register(ended, selectors.EVENT_READ, lambda: self._end(process, ended))
+            self._selector.register(ended, selectors.EVENT_READ, lambda: self._end(process, ended, deadline))
         while not self._done() and (left := deadline - time.monotonic()) > 0:
             self._turn(left)
         if lost := self._lost():
@@ -165,24 +165,27 @@ class Listener:
             return f"{counted(self._packets, 'packet')} of {self._wanted.packets} came"
         return "the command did not end"
 
-    def _end(self, process: subprocess.Popen[bytes], ended: int) -> None:
-        """The process is over: what it sent is in the sockets now, and is read before anything is decided."""
+    def _end(self, process: subprocess.Popen[bytes], ended: int, deadline: float) -> None:
+        """The process is over: what it sent is in the sockets now, and is read before anything is decided.
+
+        Others may send as well, without an end: there is one at the deadline.
+        """
         self._selector.unregister(ended)
         os.close(ended)
         code = process.wait()
-        while self._turn(0):
+        while self._turn(0) and time.monotonic() < deadline:
             pass
         self._command = code
         if code:
             self._say(f"the command ended with {code}" if code > 0 else f"the command ended by signal {-code}")
 
-    def _datagrams(self) -> None:
+    def _datagram(self) -> None:
+        """Take one: who sends without a pause would have more of them read for ever."""
         with contextlib.suppress(BlockingIOError):
-            while True:
-                packet = self._server.recv(_LARGEST)
-                self._packets += 1
-                for line in packet.removesuffix(b"\n").split(b"\n"):
-                    self._take(line)
+            packet = self._server.recv(_LARGEST)
+            self._packets += 1
+            for line in packet.removesuffix(b"\n").split(b"\n"):
+                self._take(line)
 
     def _accept(self) -> None:
         try:
@@ -201,7 +204,9 @@ class Listener:
         """Take the whole lines of what came; each counts as a packet."""
         try:
             came = connection.recv(_LARGEST)
-        except ConnectionError:
+        except BlockingIOError:
+            return
+        except OSError:
             came = b""
         rest += came
         *lines, left = bytes(rest).split(b"\n")

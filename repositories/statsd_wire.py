@@ -51,6 +51,8 @@ class Wire(ABC):
             self._socket = self._connected()
         except OSError as error:
             raise self._told(error) from error
+        except UnicodeError as error:  # a name that no name server could have
+            raise Unsent(f"{self._address}: {error}") from error
 
     @abstractmethod
     def send(self, packets: Sequence[bytes]) -> None:

@@ -57,6 +57,8 @@ def _split(text: str, port: int | None) -> tuple[str, int]:
     bare = host.removeprefix("[").removesuffix("]") if host.startswith("[") and host.endswith("]") else host
     if not bare or re.search(r"[\s/\[\]@]", bare):
         raise ValueError(f"no host in {text!r}: host:port is right")
+    if ":" not in bare and not all(0 < len(label) < 64 for label in bare.removesuffix(".").split(".")):
+        raise ValueError(f"no host can be called {bare!r}: 1 to 63 characters between two dots are right")
     if ":" in bare and bare == host:
         raise ValueError(f"{text!r} has more than one colon: an IPv6 address is in brackets, [::1]:{PORT}")
     if not re.fullmatch(r"[0-9]{1,5}", digits) or not 0 < int(digits) < 65536:

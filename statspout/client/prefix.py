@@ -1,4 +1,7 @@
-"""What stands before all names: a template, ``flux.{rank}.content-cache``, filled in when it is set."""
+"""What stands before all names: a template, ``flux.{rank}.content-cache``, filled in when it is set.
+
+Flux's own templates have two braces, ``flux.{{rank}}``: that is the same.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from statspout.client.dialects import clean
 LIMIT = 127
 """Characters of a prefix at most, as in flux; and no more than half of a packet, so that a name has room behind it."""
 
-_PLACE = re.compile(r"\{(\w+)\}")
+_PLACE = re.compile(r"\{\{(\w+)\}\}|\{(\w+)\}")
 
 
 def filled(template: str, values: Mapping[str, object], packet_size: int) -> str:
@@ -21,7 +24,7 @@ def filled(template: str, values: Mapping[str, object], packet_size: int) -> str
     """
 
     def value(place: re.Match[str]) -> str:
-        name = place[1]
+        name = place[1] or place[2]
         if values.get(name) is not None:
             return str(values[name])
         if name in os.environ:

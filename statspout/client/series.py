@@ -201,9 +201,23 @@ class Values(Series):
     def lines(self, size: int) -> Iterator[str]:
         """A line of several values, or one for each."""
         values = self.taken()
+        try:
+            texts = list(map(digits, values))
+        except ValueError:
+            texts = self._some(values)
         if self.packed:
-            return packed(self.head, self.tail, map(digits, values), size)
-        return map(self.line, values)
+            return packed(self.head, self.tail, texts, size)
+        return (f"{self.head}{text}{self.tail}" for text in texts)
+
+    def _some(self, values: Iterable[Number]) -> list[str]:
+        """Those that have digits: Python writes no integer with more than it could read."""
+        texts = []
+        for value in values:
+            try:
+                texts.append(digits(value))
+            except ValueError as error:
+                self.losses.add("bad_value", 1, error)
+        return texts
 
 
 _IN_SETS = re.compile(r"[\x00-,/:-@\[-^`{-\x7f\ud800-\udfff]")  # ASCII that is not in [A-Za-z0-9_.-], half characters

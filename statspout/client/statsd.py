@@ -430,12 +430,13 @@ class StatsD:
 
     def _drain(self) -> None:
         """Send what is pending. Who finds another thread at it leaves it to that one, which then looks again."""
+        at_once = self._period <= 0
         while self._active and self._folding.acquire(False):
             try:
                 self._fold()
             finally:
                 self._folding.release()
-            if self._period > 0:
+            if not at_once:
                 break
         self._losses.tell()
 
@@ -447,8 +448,14 @@ class StatsD:
             self._fold()
         finally:
             self._folding.release()
+        self._look_again()
         self._losses.tell()
         return True
+
+    def _look_again(self) -> None:
+        """Where nothing waits for a period's end, see to what others have left to this thread while it sent."""
+        if self._period <= 0:
+            self._drain()
 
     def _fold(self) -> None:
         """Send what the series have that are listed now; one thread at a time."""
@@ -462,28 +469,35 @@ class StatsD:
     def _units(self, listed: Iterable[Series]) -> Iterator[bytes]:
         for one in listed:
             one.listed = False  # before its values are taken: who comes later lists it again
-            try:
-                for line in one.lines(self._size):
-                    unit = encoded(line)
-                    if len(unit) <= self._size:
-                        yield unit
-                    else:
-                        self._losses.add("too_long", 1, line[:100])
-            except Exception as error:  # noqa: BLE001 - a sum that no number can be; the others are to be sent
-                self._losses.add("bad_value", 1, error)
+            yield from self._units_of(one)
+
+    def _units_of(self, series: Series) -> Iterator[bytes]:
+        calls = len(series.values)
+        try:
+            for line in series.lines(self._size):
+                unit = encoded(line)
+                if len(unit) <= self._size:
+                    yield unit
+                else:
+                    self._losses.add("too_long", 1, line[:100])
+        except Exception as error:  # noqa: BLE001 - a sum that no number can be; the others are to be sent
+            self._losses.add("bad_value", max(calls, 1), error)
 
     def _relieve(self, series: Series) -> None:
-        """A series has got long before its time. Another thread at it will be done with it soon."""
+        """A series has got long before its time. Another thread at it will be done with it soon.
+
+        Listed or not, it stays so: who has sent it meanwhile took it off the list, and then the next value lists it.
+        """
         if not self._folding.acquire(False):
             return
         try:
             if not series.compact():
-                self._send_units(self._units([series]))
-                series.listed = True  # as it was: it is looked at in its time
+                self._send_units(self._units_of(series))
         except Exception as error:  # noqa: BLE001 - a sum that no number can be, as above
             self._losses.add("bad_value", len(series.taken()), error)
         finally:
             self._folding.release()
+        self._look_again()
 
     def _rouse(self) -> None:
         """Have the period begin."""
@@ -513,6 +527,7 @@ class StatsD:
     def _fresh(self) -> None:
         """Nothing is pending, no thread runs, no lock is held: at the start, and in a child."""
         self._lock = threading.RLock()
+        self._going = threading.RLock()
         self._folding = threading.Lock()
         self._wake = SimpleQueue()
         self._thread = None
@@ -535,7 +550,11 @@ class StatsD:
         self._distributions = _Table("distribution")
 
     def _go(self, address: Address | None) -> None:
-        """To another server, or off."""
+        """To another server, or off: one thread at a time, or a channel would be replaced that nobody closes."""
+        with self._going:
+            self._change(address)
+
+    def _change(self, address: Address | None) -> None:
         before, channel = self._channel, None
         if address is not None:
             from statspout.client.channels import open_channel  # takes sockets, which who is off does without
@@ -559,6 +578,8 @@ class StatsD:
         for known in [*self._all.values(), *self._active]:
             known.forget()
         self._fresh()
+        for closed in self._closed:
+            closed.abandon()
         self._closed.clear()
         if self._channel is not None:
             from statspout.client.channels import open_channel
@@ -597,7 +618,9 @@ def _flush(client: StatsD | None) -> None:
         return
     client._awake = False  # before it looks: who comes later rouses it again
     try:
-        client._drain()
+        # Whoever is at it now, relieving one series, does not do the others: they have their time here alone.
+        while not client._sent(_PATIENCE):
+            pass
     except Exception as error:  # noqa: BLE001 - a thread that ended here would lose all that comes
         client._losses.add("internal", 1, error)
 
@@ -626,6 +649,8 @@ def _at_exit() -> None:
 
 
 def _in_child() -> None:
+    for channel in _orphans:
+        channel.abandon()
     _orphans.clear()
     for client in list(_clients):
         client._after_fork()

@@ -45,6 +45,13 @@ while time.monotonic() < end:
 print(sent)
 """
 
+STREAM = """
+import socket, sys
+sender = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+while True:
+    sender.sendall(b"endless:1|c\\n" * 10_000)
+"""
+
 
 @pytest.fixture(scope="module")
 def flooded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
@@ -146,3 +153,17 @@ def test_what_was_known_before_the_flood_is_not_driven_out_by_it(flooded: dict[s
 
 def test_memory_is_bounded(flooded: dict[str, float]) -> None:
     assert flooded["memory"] < 200 * 2**20
+
+
+def test_the_daemon_ends_though_senders_over_tcp_never_pause(tmp_path: Path) -> None:
+    heard = Heard(tmp_path, "--interval=1", statsd="tcp://127.0.0.1:0")
+    with heard.daemon as daemon:
+        command = [sys.executable, "-c", STREAM, str(heard.address("tcp")[1])]
+        senders = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(4)]
+        try:
+            heard.first("endless")
+            assert daemon.terminate() == 0
+        finally:
+            for sender in senders:
+                sender.kill()
+                sender.wait()

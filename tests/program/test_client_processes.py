@@ -98,6 +98,25 @@ assert os.wait()[1] == 0
     assert sorted(sink.packets()) == ["a:1|c", "b:1|c", "c:1|c"]
 
 
+def test_a_child_has_no_part_in_a_connection_that_its_parent_was_about_to_close() -> None:
+    with StreamSink() as stream:
+        run(
+            """
+def connections(): return [n for n in os.listdir('/proc/self/fd') if 'socket' in os.path.realpath('/proc/self/fd/' + n)]
+c.count('a'); c.flush(); c.set_period(0)
+while len(c._channel._backlog) < 4000: c.count('a' * 1000)    # until the server, which reads nothing, has had enough
+c.set_address(None)
+assert len(connections()) == 1
+if os.fork() == 0:
+    assert connections() == []
+    os._exit(0)
+assert os.wait()[1] == 0
+c.close(0)
+""",
+            stream.address,
+        )
+
+
 def test_a_fork_in_the_middle_of_many_threads_leaves_the_child_able_to_report(sink: Sink) -> None:
     run(
         f"""

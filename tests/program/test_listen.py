@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,3 +40,26 @@ def test_a_signal_ends_it_and_its_command_and_leaves_nothing_behind(number: sign
         assert listening.log.splitlines()[1:] == [f"begun {pid}"]
     assert not path.exists()
     assert not Path("/proc", pid).exists()
+
+
+ENDLESS = """
+import contextlib, socket, sys
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.connect(("127.0.0.1", int(sys.argv[1])))
+while True:
+    with contextlib.suppress(ConnectionRefusedError):
+        sender.send(b"a:1|c\\n" * 5000)
+"""
+
+
+@pytest.mark.parametrize("command", [[], ["--", "true"]])
+def test_it_ends_with_what_it_waited_for_though_senders_never_pause(command: list[str]) -> None:
+    port = free_port()
+    senders = [subprocess.Popen([sys.executable, "-c", ENDLESS, str(port)]) for _ in range(2)]
+    try:
+        done = run_program("listen", "--timeout=2", f"--address=127.0.0.1:{port}", *command, timeout=20)
+    finally:
+        for sender in senders:
+            sender.kill()
+            sender.wait()
+    assert (done.code, done.out.splitlines()[0]) == (0, "a:1|c")

@@ -224,7 +224,15 @@ def test_a_sum_that_no_number_can_be_costs_that_series_only(sink: Sink) -> None:
         client.count("a", 1e308)
         client.count("a", 1e308)
         client.count("b")
-        assert (sink.sent_by(client), client.lost) == (["b:1|c"], {"bad_value": 1})
+        assert (sink.sent_by(client), client.lost) == (["b:1|c"], {"bad_value": 2})
+
+
+@pytest.mark.parametrize(("dialect", "lines"), [("dogstatsd", ["t:1:2|ms"]), ("etsy", ["t:1|ms", "t:2|ms"])])
+def test_a_number_that_has_no_digits_costs_no_other_of_its_series(sink: Sink, dialect: str, lines: list[str]) -> None:
+    with summed(sink, dialect=dialect) as client:
+        for value in (1, 10**5000, 2):
+            client.timing("t", value)
+        assert ([line.partition("|c:")[0] for line in sink.sent_by(client)], client.lost) == (lines, {"bad_value": 1})
 
 
 @pytest.mark.parametrize("call", ["count", "gauge_inc", "timing", "histogram"])
@@ -390,6 +398,7 @@ def test_tags_of_the_client_are_on_everything_and_a_call_goes_before_them(sink: 
         ({"prefix": "app."}, {}, "app.x:1|c"),
         ({"prefix": "", "rank": 3}, {}, "x:1|c"),
         ({"prefix": "{nowhere}", "rank": 3}, {}, "flux.3.x:1|c"),
+        ({"prefix": "flux.{{rank}}.x", "rank": 3}, {}, "flux.3.x.x:1|c"),
         ({"prefix": "x" * 128}, {}, "x:1|c"),
         ({"prefix": "y" * 33, "packet_size": 64}, {}, "x:1|c"),
     ],

@@ -59,6 +59,8 @@ def test_an_address_is_read(text: str, address: Address) -> None:
         (":8125", "no host"),
         ("[]:8125", "no host"),
         ("a b:8125", "no host"),
+        ("a..b:8125", "no host can be called 'a..b'"),
+        (f"{'x' * 64}:8125", "no host can be called 'xxx"),
         ("::1:8125", "more than one colon"),
         ("ftp://host:1", "no such transport 'ftp'"),
         ("unix://relative", "no path of a socket"),

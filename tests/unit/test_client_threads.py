@@ -45,8 +45,13 @@ def test_calls_of_many_threads_are_all_told_once(period: float) -> None:
                 client.count("c")
                 client.gauge_inc("g", 2)
                 client.count("of", tags={"n": str(number % 50)})
+<<<<<<< HEAD
                 if number % 100 == 0:  # of all threads it is fewer lines than are kept waiting
                     client.flush(60)
+=======
+                if number % 200 == 0:  # three packets a call, of four threads: no more than may wait
+                    client.flush()
+>>>>>>> review
 
         together(*[work] * THREADS)
         client.close(10)
@@ -152,6 +157,7 @@ def test_a_signal_handler_may_report_in_the_middle_of_a_report(period: float, di
         assert client.lost == {}
 
 
+<<<<<<< HEAD
 LOADED = """
 from statspout.client import StatsD
 client = StatsD(sys.argv[1], period=0)
@@ -166,3 +172,51 @@ def test_a_report_loads_nothing_that_a_signal_could_find_half_loaded() -> None:
         script = f"import sys; sys.path[:0] = {sys.path!r}\n{LOADED}"
         told = subprocess.run([sys.executable, "-c", script, sink.address], check=True, capture_output=True, text=True)
     assert (told.stdout, told.stderr) == ("\n", "")
+=======
+def test_values_that_came_too_fast_for_their_period_are_still_told_at_its_end() -> None:
+    with StreamSink() as sink, StatsD(sink.address, period=0.001) as client:
+
+        def work() -> None:
+            for _ in range(CALLS):
+                client.timing("t", 7)
+
+        writers = threading.Thread(target=together, args=[work] * THREADS)
+        writers.start()
+        told = 0
+        # Nobody flushes or closes: each value comes by the clock, or the socket's patience ends.
+        with sink.connection() as connection:
+            while told < THREADS * CALLS:
+                told += connection.recv(65536).count(b"7")
+        writers.join()
+        assert (told, client.lost) == (THREADS * CALLS, {})
+
+
+def test_who_sends_for_another_thread_looks_whether_it_left_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sink() as sink, StatsD(sink.address, period=0, dialect="flux") as client:
+        fold = client._fold
+
+        def and_meanwhile() -> None:
+            fold()
+            monkeypatch.undo()
+            together(lambda: client.count("late"))
+
+        monkeypatch.setattr(client, "_fold", and_meanwhile)
+        client.flush()
+        assert sink.lines() == ["late:1|C"]
+
+
+def test_of_the_channels_that_threads_change_to_at_the_same_time_none_is_left_behind() -> None:
+    with StreamSink() as stream, Sink() as sink, StatsD(sink.address) as client:
+        before = set(threading.enumerate())
+
+        def change() -> None:
+            for number in range(20):
+                client.set_address((sink, stream)[number % 2].address)
+                client.count("c")
+
+        together(*[change] * THREADS)
+        client.close(10)
+        for thread in set(threading.enumerate()) - before:
+            thread.join(5)
+            assert not thread.is_alive(), thread.name
+>>>>>>> review

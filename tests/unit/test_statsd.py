@@ -434,6 +434,7 @@ def test_a_text_is_refused_and_costs_no_neighbour(receiver: Receiver) -> None:
     [
         ({"address": "nowhere:0"}, "--statsd.address: 'nowhere:0' is wrong: localhost:8125, tcp://host:port or unix"),
         ({"address": "http://x"}, "--statsd.address: 'http://x' is wrong"),
+        ({"address": "agent..local"}, "--statsd.address: 'agent..local' is wrong"),
         ({"address": "unix://x"}, "--statsd.address: 'unix://x' is wrong"),
         ({"prefix": "a b"}, "--statsd.prefix: 'a b' is wrong: names with dots between, such as statspout or"),
         ({"prefix": "a."}, "--statsd.prefix: 'a.' is wrong"),

@@ -266,3 +266,39 @@ def test_what_is_written_at_length_is_not_remembered() -> None:
     server = Server()
     server.feed(*(b"a:1|c|e:" + b"x" * 5000 for _ in range(3)))
     assert (server.origin.cache, server.flush()[0].value) == ({}, 3)
+
+
+def test_a_series_that_makes_room_in_the_middle_of_a_flush_costs_no_other_one() -> None:
+    server = Server(most=300)
+    server.values(*(b"n%d:1|c" % number for number in range(300)))
+    server.feed(*(b"n%d:1|c" % number for number in range(100)), b"one:1|c")
+    slices = server.aggregator.flush(0, 20.0, 10.0, "here")
+    first = next(slices)
+    # The next slice has those that make room now; one of them begins anew at once.
+    server.feed(b"two:1|c", b"n101:1|c")
+    names = {metric.name for metrics in [first, *slices] for metric in metrics}
+    assert names | {metric.name for metric in server.flush()} == {*(f"n{n}" for n in range(100)), "one", "two", "n101"}
+    assert not server.heard.left_out
+
+
+def test_what_has_a_time_of_its_own_and_adds_up_to_no_number_is_left_out_and_counted() -> None:
+    server = Server()
+    assert server.values(b"a:1e308|c|T1700000000\na:1e308|c|T1700000000\nb:5|g|T1700000000") == {"b": 5}
+    assert server.heard.left_out == {"range": 1}
+
+
+def test_what_is_said_of_one_second_in_two_intervals_is_two_records() -> None:
+    server = Server()
+    times = []
+    for value in (b"1", b"2", b"3"):
+        server.feed(b"a:" + value + b"|c|T1700000000")
+        times += [(metric.value, metric.time_ns - 1_700_000_000_000_000_000) for metric in server.flush()]
+    assert times == [(1, 0), (2, 1), (3, 2)]
+
+
+def test_of_how_many_seconds_it_is_known_that_they_were_told_of_is_bounded() -> None:
+    server = Server(most=2)
+    for second in (1, 2, 3, 1):
+        server.feed(b"a:1|c|T%d" % second)
+        assert [metric.time_ns for metric in server.flush()] == [second * 1_000_000_000]
+    assert len(server.aggregator._told_of) == 2

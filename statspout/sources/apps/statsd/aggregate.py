@@ -106,6 +106,8 @@ class Aggregator:
         self._context = Context(self._bad_value, self._leave_out, Room(memory), percentiles)
         self._series: dict[Identity, Series] = {}
         self._timed: dict[tuple[str, int], Own] = {}
+        self._told_of: dict[tuple[str, int], int] = {}
+        """How often a series' second was told of, the one that was told of last at the end."""
         self._told: list[Metric] = []
         self._remembered = 0
         self._asleep: Iterator[Series] | None = None
@@ -143,6 +145,8 @@ class Aggregator:
             found = [self._flushed(series, end_ns, now, interval, host) for series in everybody[at : at + _SLICE]]
             yield [metric for metric in found if metric is not None]
         timed, self._timed = self._timed, {}
+        for place, own in timed.items():
+            own.time_ns += self._times_told(place)
         yield [metric for own in timed.values() if (metric := self._of_its_time(own, host)) is not None]
         told, self._told = self._told, []
         yield [msgspec.structs.replace(metric, host=host) for metric in told]
@@ -227,6 +231,18 @@ class Aggregator:
             else:
                 self._context.leave_out("series")
 
+    def _times_told(self, place: tuple[str, int]) -> int:
+        """How often that second was told of before, and tell it once more.
+
+        So many nanoseconds later is the next record of it: where key and time say what a record is, in a database, it
+        would else take the place of the one before, or be taken for its repetition.
+        """
+        times = self._told_of.pop(place, 0)
+        self._told_of[place] = times + 1
+        if len(self._told_of) > self._most:
+            del self._told_of[next(iter(self._told_of))]
+        return times
+
     def _take_told(self, told: Event | ServiceCheck, container_id: str, size: int, now_ns: int) -> None:
         if len(self._told) >= self._most or not self._context.room.take(size + _TOLD_BYTES):
             self._context.leave_out("events")
@@ -282,6 +298,8 @@ class Aggregator:
     # the flush
 
     def _flushed(self, series: Series, end_ns: int, now: float, interval: float, host: str) -> Metric | None:
+        if self._series.get(series.identity) is not series:
+            return None  # Nothing came of it, and it made room for another between two slices.
         series.settle()
         over = self._meet(series)
         if series.touched:

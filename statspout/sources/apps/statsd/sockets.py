@@ -346,10 +346,15 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is not None and not transport.is_closing():
             with suppress(OSError):
-                fileno = transport.get_extra_info("socket").fileno()
-                while data := os.read(fileno, LARGEST):
-                    self._take(data)
+                self._take_last(transport.get_extra_info("socket"))
             transport.abort()
+
+    def _take_last(self, sock: socket.socket) -> None:
+        # No more than its buffer holds: who sends faster than this reads would have it read for ever.
+        left = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        while left > 0 and (data := os.read(sock.fileno(), min(left, LARGEST))):
+            left -= len(data)
+            self._take(data)
 
     def _take(self, data: bytes) -> None:
         whole, newline, begun = data.rpartition(b"\n")

@@ -76,7 +76,7 @@ class ServedTls:
         except (ssl.SSLError, ValueError) as error:
             reason = (getattr(error, "reason", None) or "not PEM, or with a password").replace("_", " ").lower()
             raise ConfigError(
-                f"--web.tls-cert, --web.tls-key: {self._cert} and {self._key} cannot be used: {reason}: "
+                f"--web.tls-cert: {self._cert} with the key {self._key} cannot be used: {reason}: "
                 "a certificate and its own key, both PEM, are right"
             ) from error
         return context

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -231,12 +232,13 @@ def test_handshakes_that_do_not_end_keep_nobody_out(authority: Authority, monkey
             connection.close()
 
 
-def received(connection: ssl.SSLSocket) -> int:
-    """The bytes that come until it ends, properly or not."""
+def received(connection: ssl.SSLSocket, pause: float = 0.0) -> int:
+    """The bytes that come until it ends, properly or not, read with a ``pause`` in seconds before each piece."""
     count = 0
     try:
         while got := len(connection.recv(1 << 20)):
             count += got
+            time.sleep(pause)
     except OSError:
         pass
     return count
@@ -257,6 +259,19 @@ def test_who_does_not_read_what_tls_has_for_them_is_cut_off(
         for _ in range(3):
             assert trusting(authority, client.port).ask("/big").status == 200
         assert received(deaf) < 20_000_000
+
+
+def test_who_reads_slowly_but_reads_gets_all_of_it(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Longer than the kernel's windows stand still, and shorter than it takes to read all but what those hold.
+    monkeypatch.setattr(serving, "PATIENCE", 0.4)
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    with (
+        served(ROUTES, tls=tls(authority)) as client,
+        socket.create_connection(("127.0.0.1", client.port), timeout=5) as raw,
+        context.wrap_socket(raw, server_hostname="127.0.0.1") as slow,
+    ):
+        slow.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert received(slow, pause=0.0004) > 20_000_000
 
 
 def test_it_stops_while_handshakes_are_under_way(authority: Authority) -> None:

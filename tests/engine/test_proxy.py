@@ -10,14 +10,18 @@ from support.daemon import Daemon, run_program
 from support.engine import Engine
 from support.proxy import Proxy
 
-READ_ONLY = ("/containers", "/events", "/version", "/_ping")
-SERVING = ("--repository=rest", "--rest.address=127.0.0.1:0", "--interval=1", "--collector=engine")
+READ_ONLY = ("/containers/.*", "/events", "/version", "/_ping")
+LEAST = ("/containers/json", "/containers/ID/json")
+SERVING = ("--repository=rest", "--rest.address=127.0.0.1:0", "--interval=1")
 
 
 @contextmanager
-def behind(engine: Engine, allowed: Sequence[str]) -> Iterator[tuple[Proxy, Daemon]]:
+def behind(engine: Engine, allowed: Sequence[str], collector: str = "engine") -> Iterator[tuple[Proxy, Daemon]]:
     """A daemon that has only the proxy's socket."""
-    with Proxy(engine.socket, allowed) as proxy, Daemon(f"--socket.path={proxy.socket}", *SERVING) as daemon:
+    with (
+        Proxy(engine.socket, allowed) as proxy,
+        Daemon(f"--socket.path={proxy.socket}", f"--collector={collector}", *SERVING) as daemon,
+    ):
         yield proxy, daemon
 
 
@@ -53,7 +57,15 @@ def test_without_events_what_changes_is_seen_in_the_list(engine: Engine) -> None
     assert set(proxy.refused) <= {"GET /info", "GET /events"}
 
 
-@pytest.mark.parametrize("allowed", [READ_ONLY, ("/containers",)])
+def test_with_the_kernels_files_two_requests_are_all_that_is_needed(engine: Engine) -> None:
+    engine.run("web")
+    with behind(engine, LEAST, "cgroup") as (proxy, daemon):
+        daemon.eventually(lambda: daemon.stats().get("web", {}).get("cpu_percent") is not None)
+    assert set(proxy.passed) == {"GET /containers/json", "GET /containers/ID/json"}
+    assert not [request for request in proxy.refused if request.endswith("/stats")]
+
+
+@pytest.mark.parametrize("allowed", [READ_ONLY, (*LEAST, "/containers/ID/stats")])
 def test_one_sample_needs_the_containers_only(engine: Engine, allowed: Sequence[str]) -> None:
     engine.run("web")
     with Proxy(engine.socket, allowed) as proxy:
@@ -69,4 +81,4 @@ def test_a_proxy_that_forbids_the_containers_is_said_to(engine: Engine) -> None:
         done = run_program("check", f"--socket.path={proxy.socket}")
     assert done.code == 1
     assert "403" in done.out.splitlines()[-1]
-    assert set(proxy.refused) <= {"GET /info", "GET /containers"}
+    assert set(proxy.refused) <= {"GET /info", "GET /containers/json"}

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_REQUEST = re.compile(rb"(?P<method>[A-Z]+) (?:/v[0-9.]+)?(?P<path>/[^ ?/]*)[^ ]* HTTP/1\.1")
+_REQUEST = re.compile(rb"(?P<method>[A-Z]+) (?:/v[0-9.]+)?(?P<path>/[^ ?]*)[^ ]* HTTP/1\.1")
+_ID = re.compile(r"[0-9a-f]{64}")
 _REFUSAL = (
     b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 35\r\nConnection: close\r\n\r\n"
     b"<h1>403 Forbidden</h1> by the proxy"
@@ -22,10 +23,10 @@ _REFUSAL = (
 
 
 class Proxy:
-    """Listens at ``socket``, and hands the GETs whose path begins with one of ``allowed`` to the engine at ``behind``.
+    """Listens at ``socket``, and hands the GETs whose path is one of the patterns ``allowed`` to the engine ``behind``.
 
     Everything else is 403, in HTML as such proxies say it. ``passed`` and ``refused`` count requests, by method and
-    the first part of the path, such as ``GET /containers``.
+    path without the version, such as ``GET /containers/ID/json``.
     """
 
     def __init__(self, behind: Path, allowed: Sequence[str]) -> None:
@@ -72,8 +73,8 @@ class Proxy:
 
     def _takes(self, head: bytes) -> bool:
         request = _REQUEST.match(head)
-        what = f"{request['method'].decode()} {request['path'].decode()}" if request else repr(head[:100])
-        taken = what in [f"GET {path}" for path in self._allowed]
+        what = f"{request['method'].decode()} {_ID.sub('ID', request['path'].decode())}" if request else repr(head)
+        taken = any(re.fullmatch(f"GET {pattern}", what) for pattern in self._allowed)
         (self.passed if taken else self.refused)[what] += 1
         return taken
 

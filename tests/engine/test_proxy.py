@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
+import docker
 import pytest
 from support.daemon import Daemon, run_program
 from support.engine import Engine
-from support.proxy import Proxy
+from support.proxy import Proxy, haproxy
 
 READ_ONLY = ("/containers/.*", "/events", "/version", "/_ping")
 LEAST = ("/containers/json", "/containers/ID/json")
@@ -82,3 +84,39 @@ def test_a_proxy_that_forbids_the_containers_is_said_to(engine: Engine) -> None:
     assert done.code == 1
     assert "403" in done.out.splitlines()[-1]
     assert set(proxy.refused) <= {"GET /info", "GET /containers/json"}
+
+
+CONFIG = Path(__file__).parents[2] / "deploy/socket-proxy.cfg"
+
+
+def test_the_proxy_that_is_shipped_lets_statspout_through(engine: Engine) -> None:
+    engine.run("web")
+    with (
+        haproxy(CONFIG, engine.socket) as listens,
+        Daemon(f"--socket.path={listens}", "--collector=engine", *SERVING) as daemon,
+    ):
+        daemon.eventually(lambda: daemon.stats().get("web", {}).get("cpu_percent") is not None)
+        engine.run("later")
+        daemon.eventually(lambda: "later" in daemon.stats())
+        assert not {"WARNING", "ERROR"} & set(daemon.log.split())
+
+
+REFUSED = [
+    "GET /containers/{id}/archive?path=/etc/passwd", "GET /containers/{id}/logs?stdout=1",
+    "GET /containers/{id}/export", "GET /containers/{id}/attach/ws", "GET /containers/web/json", "GET /containers/{id}/json%2f..%2flogs",
+    "POST /containers/{id}/stop", "POST /containers/json", "DELETE /containers/{id}", "GET /images/json", "GET /info",
+    "HEAD /containers/{id}/archive?path=/etc/passwd", "GET /", "GET /containers/{id}/json/x", "GET /events/x",
+]  # fmt: skip
+
+
+def test_the_proxy_that_is_shipped_lets_nothing_else_through(engine: Engine) -> None:
+    container = engine.run("web")
+    with (
+        haproxy(CONFIG, engine.socket) as listens,
+        closing(docker.DockerClient(base_url=f"unix://{listens}", version="1.41")) as client,
+    ):
+        base = f"{client.api.base_url}/v1.41"
+        assert client.api.get(f"{base}/containers/{container.id}/json").status_code == 200
+        for request in REFUSED:
+            method, path = request.format(id=container.id).split()
+            assert client.api.request(method, base + path).status_code == 403, request

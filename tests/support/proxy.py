@@ -6,13 +6,18 @@ import contextlib
 import re
 import shutil
 import socket
+import subprocess
 import tempfile
 import threading
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import pytest
+from support.dockerd import answers, program
 
 _REQUEST = re.compile(rb"(?P<method>[A-Z]+) (?:/v[0-9.]+)?(?P<path>/[^ ?]*)[^ ]* HTTP/1\.1")
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -95,3 +100,28 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
         while data := source.recv(65536):
             target.sendall(data)
         target.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def haproxy(config: Path, behind: Path) -> Iterator[Path]:
+    """A real HAProxy with ``config`` in front of the engine at ``behind``; gives the socket that it listens at."""
+    if program("haproxy") is None:
+        pytest.skip("needs HAProxy: apt-get install haproxy")
+    work = Path(tempfile.mkdtemp(prefix="statspout-haproxy-"))
+    listens = work / "docker.sock"
+    with (work / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [program("haproxy") or "haproxy", "-db", "-f", str(config)],
+            env={"PROXY_SOCKET": str(listens), "DOCKER_SOCKET": str(behind)}, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 10
+        while not answers(listens):
+            assert process.poll() is None, (work / "log").read_text()
+            assert time.monotonic() < deadline, "no answer in 10 s"
+            time.sleep(0.05)
+        yield listens
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(work, ignore_errors=True)

@@ -102,11 +102,22 @@ def test_the_proxy_that_is_shipped_lets_statspout_through(engine: Engine) -> Non
 
 
 REFUSED = [
-    "GET /containers/{id}/archive?path=/etc/passwd", "GET /containers/{id}/logs?stdout=1",
-    "GET /containers/{id}/export", "GET /containers/{id}/attach/ws", "GET /containers/web/json", "GET /containers/{id}/json%2f..%2flogs",
-    "POST /containers/{id}/stop", "POST /containers/json", "DELETE /containers/{id}", "GET /images/json", "GET /info",
-    "HEAD /containers/{id}/archive?path=/etc/passwd", "GET /", "GET /containers/{id}/json/x", "GET /events/x",
-]  # fmt: skip
+    "GET /containers/{id}/archive?path=/etc/passwd",
+    "GET /containers/{id}/logs?stdout=1",
+    "GET /containers/{id}/export",
+    "GET /containers/{id}/attach/ws",
+    "GET /containers/web/json",
+    "GET /containers/{id}/json%2f..%2flogs",
+    "POST /containers/{id}/stop",
+    "POST /containers/json",
+    "DELETE /containers/{id}",
+    "GET /images/json",
+    "GET /info",
+    "HEAD /containers/{id}/archive?path=/etc/passwd",
+    "GET /",
+    "GET /containers/{id}/json/x",
+    "GET /events/x",
+]
 
 
 def test_the_proxy_that_is_shipped_lets_nothing_else_through(engine: Engine) -> None:

@@ -18,6 +18,8 @@ from statspout.cmd.main import main
 from statspout.daemon import Daemon
 from statspout.errors import ConfigError
 from statspout.repositories.rest import Rest
+from statspout.repositories.stdout import Stdout
+from statspout.repository import Repository
 from statspout.settings import Settings
 from statspout.web import application, serving
 from statspout.web.access import Access
@@ -173,13 +175,11 @@ def test_a_loopback_is_known(host: str, is_one: bool) -> None:
     assert is_loopback(host) is is_one
 
 
-def said_at_start(address: str, caplog: pytest.LogCaptureFixture, **settings: str) -> list[str]:
-    """The lines of the start about who is answered."""
+def started(repository: Repository, **settings: str) -> None:
+    """Start a daemon, and end it at once."""
     stop = asyncio.Event()
     stop.set()
-    caplog.set_level("INFO")
-    asyncio.run(Daemon(Settings(demo=True, **settings), [Rest(address=address)]).run(stop))  # type: ignore[arg-type]
-    return [line for line in caplog.messages if "docs/security.md" in line]
+    asyncio.run(Daemon(Settings(demo=True, **settings), [repository]).run(stop))  # type: ignore[arg-type]  # all texts
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,17 @@ def said_at_start(address: str, caplog: pytest.LogCaptureFixture, **settings: st
 def test_one_line_says_what_the_network_can_see(
     address: str, settings: dict[str, str], said: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert said_at_start(address, caplog, **settings) == said
+    caplog.set_level("INFO")
+    started(Rest(address=address), **settings)
+    assert [line for line in caplog.messages if "docs/security.md" in line] == said
+
+
+@pytest.mark.parametrize(("settings", "said"), [({}, 0), ({"web_token": TOKEN}, 1)])
+def test_credentials_for_nothing_are_said_to_have_no_effect(
+    settings: dict[str, str], said: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    started(Stdout(), **settings)
+    assert caplog.messages.count("--web.* has no effect: nothing is served") == said
 
 
 def test_a_body_that_is_too_long_is_refused(guarded: Client) -> None:

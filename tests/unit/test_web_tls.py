@@ -247,7 +247,7 @@ def received(connection: ssl.SSLSocket, pause: float = 0.0) -> int:
 def test_who_does_not_read_what_tls_has_for_them_is_cut_off(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "PATIENCE", 0.1)
+    monkeypatch.setattr(serving, "PATIENCE", 0.05)
     context = ssl.create_default_context(cafile=str(authority.ca))
     with (
         served(ROUTES, tls=tls(authority)) as client,
@@ -256,7 +256,7 @@ def test_who_does_not_read_what_tls_has_for_them_is_cut_off(
     ):
         deaf.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
         # Nothing is read until another was served for longer than there is patience.
-        for _ in range(3):
+        for _ in range(2):
             assert trusting(authority, client.port).ask("/big").status == 200
         assert received(deaf) < 20_000_000
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import ssl
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from statspout.config import understand
+from statspout.config import own_settings, placed, understand
 from statspout.health import in_short
 from statspout.repository import Repository
+from statspout.web.access import Access, access_of
 from statspout.web.address import parse_address, show_address
+from statspout.web.tls import ServedTls, tls_of
 
 _PATIENCE = 4.0
 """Seconds for the answer: less than the image's HEALTHCHECK has, so that a line is left of a daemon that hangs."""
@@ -26,33 +29,56 @@ _EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S1
 def health(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) -> int:
     """Ask ``/readyz`` and print one line; 0 when samples come, else 1. A wrong setting is a ConfigError as ever.
 
-    The settings are read as the daemon reads them, so that the same environment and file lead to the same address.
+    The settings are read as the daemon reads them, so that the same environment and file lead to the same address, and
+    to the certificate and the credentials that belong to it.
     """
-    found = understand(list(arguments), os.environ, classes, every=False)
-    text = found.given.values.get("health.address", "")
+    given = understand(list(arguments), os.environ, classes, every=False).given
+    settings = own_settings(given)
+    with placed(given):
+        access, tls = access_of(settings), tls_of(settings)
+    text = settings.health_address
     if not text:
         return _trouble("--health.address is not set: an address such as 127.0.0.1:8081, as the daemon's, is right")
     host, port = parse_address(text, "health.address")
     if not port:
         return _trouble(f"--health.address: {text}: the daemon's log says which port that became; that one is right")
     host = _EVERYWHERE.get(host, host)
-    where = show_address(host, port)
+    where = f"{'https' if tls else 'http'}://{show_address(host, port)}/readyz"
     try:
-        status, state = _ask(host, port)
+        status, state = _ask(_connection(host, port, tls), access)
     except (OSError, http.client.HTTPException) as error:
-        return _trouble(f"http://{where}/readyz: {getattr(error, 'strerror', None) or error or type(error).__name__}")
+        return _trouble(f"{where}: {getattr(error, 'strerror', None) or error or type(error).__name__}")
     except ValueError:
-        return _trouble(f"http://{where}/readyz: the answer is not statspout's")
+        return _trouble(f"{where}: the answer is not statspout's")
     print(in_short(state))
     return int(status != 200)
 
 
-def _ask(host: str, port: int) -> tuple[int, dict[str, Any]]:
+def _connection(host: str, port: int, tls: ServedTls | None) -> http.client.HTTPConnection:
+    """A connection that is made; with TLS it is one to who has our own certificate, whatever name is in that.
+
+    Nobody else on this machine is sent the credentials by having the port while the daemon is down.
+    """
+    if tls is None:
+        return http.client.HTTPConnection(host, port, timeout=_PATIENCE)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(host, port, timeout=_PATIENCE, context=context)
+    connection.connect()
+    if connection.sock.getpeercert(binary_form=True) != tls.leaf:
+        connection.close()
+        raise ConnectionError("it has another certificate than that of --web.tls-cert")
+    return connection
+
+
+def _ask(connection: http.client.HTTPConnection, access: Access) -> tuple[int, dict[str, Any]]:
     """The status and the object; ValueError when it is none that :meth:`statspout.health.Health.readiness` makes."""
-    connection = http.client.HTTPConnection(host, port, timeout=_PATIENCE)
+    headers = {"Connection": "close"} | ({"Authorization": access.header} if access.header else {})
     try:
-        connection.request("GET", "/readyz", headers={"Connection": "close"})
+        connection.request("GET", "/readyz", headers=headers)
         response = connection.getresponse()
+        if response.status == http.HTTPStatus.UNAUTHORIZED:
+            raise PermissionError("it wants other credentials: those of the daemon's --web.* settings are right")
         state = json.loads(response.read(_MOST))
     finally:
         connection.close()

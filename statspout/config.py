@@ -104,6 +104,12 @@ def idle_notes(found: Understood) -> Iterator[str]:
             yield f"[{table}] has no effect: {kind}:{instance} is not in --repository"
 
 
+def own_settings(given: Given) -> Settings:
+    """The program's own settings of what was given."""
+    with placed(given):
+        return Settings(**_arguments(_OWN, given))
+
+
 def _first_phase(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Entries, Given]:
     """The configuration file, what is in it, and what was given so far."""
     first = read(argv, environ, {"": (_CONFIG, _PLUGIN, _REPOSITORY)}, strict=False)

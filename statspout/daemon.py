@@ -37,8 +37,10 @@ from statspout.sources.engine.source import EngineSource
 from statspout.sources.filters import Filters
 from statspout.sources.roster import Roster
 from statspout.telemetry import Telemetry
-from statspout.web.address import show_address
+from statspout.web.access import access_of
+from statspout.web.address import is_loopback, show_address
 from statspout.web.server import WebServer
+from statspout.web.tls import tls_of
 
 if TYPE_CHECKING:
     from statspout.delivery.spooldir import SpoolDirectory
@@ -68,7 +70,7 @@ class Daemon:
         self.spools = _spools(settings)
         self.router = Router([route_to(repository, self.spools) for repository in repositories])
         self.health = Health(self.telemetry, self.router.routes, max(SHORTEST, settings.interval))
-        self.web = WebServer()
+        self.web = WebServer(access_of(settings), tls_of(settings))
         self._mount()
         if settings.once and not any(isinstance(route, Delivery) for route in self.router.routes):
             raise ConfigError("--once: live values end with the program: a repository that stores, as stdout, is right")
@@ -169,7 +171,8 @@ class Daemon:
             if isinstance(repository, LiveRepository):
                 self._mount_live(repository)
         if self.settings.health_address:
-            self.web.mount(self.settings.health_address, self.health.routes(), "health.address", "health")
+            routes, open_paths = self.health.routes(), self.health.open_paths
+            self.web.mount(self.settings.health_address, routes, "health.address", "health", open_paths)
 
     def _mount_live(self, repository: LiveRepository) -> None:
         try:
@@ -230,9 +233,21 @@ class Daemon:
             repository = route.repository
             log.info("repository %s: %s", route.name, settings_told(repository))
         for setting, host, port in self.web.bound:
-            log.info("%s: http://%s", setting, show_address(host, port))
+            log.info("%s: %s://%s", setting, self.web.scheme, show_address(host, port))
+        self._say_who_is_answered()
         if self.statsd is not None:
             self._say_what_is_heard(self.statsd)
+
+    def _say_who_is_answered(self) -> None:
+        restricted, bound = self.web.access.restricted, self.web.bound
+        if not bound and (restricted or self.web.tls):
+            log.warning("--web.* has no effect: nothing is served")
+        if self.web.tls or all(is_loopback(host) for _, host, _ in bound):
+            return
+        if restricted:
+            log.info("what is served, and the credentials for it, pass the network unencrypted: docs/security.md")
+        else:
+            log.info("whoever reaches these addresses is answered, unencrypted: docs/security.md")
 
     def _say_what_is_heard(self, statsd: StatsdSource) -> None:
         if self.settings.once:

@@ -33,6 +33,9 @@ class Health:
         self._routes = routes
         self._interval = interval
 
+    open_paths = ("/healthz",)
+    """For everybody, whoever else is asked for credentials: that it runs, and since when, is no secret of anybody's."""
+
     def routes(self) -> Sequence[BaseRoute]:
         """The Starlette routes."""
         from starlette.responses import JSONResponse

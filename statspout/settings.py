@@ -77,6 +77,26 @@ class Settings(Options):
         default="",
         help="Serve /healthz, /readyz and /metrics about statspout itself at `host:port`.",
     )
+    web_tls_cert: str | None = option(
+        name="web.tls-cert",
+        default=None,
+        help="Serve HTTPS everywhere: the file with our certificate and its chain, PEM.",
+    )
+    web_tls_key: str | None = option(
+        name="web.tls-key", default=None, help="The file with the key of that certificate, PEM, without a password."
+    )
+    web_token: str | None = option(
+        name="web.token",
+        default=None,
+        secret=True,
+        help="Answer only those who send it: `Authorization: Bearer TOKEN`.",
+    )
+    web_user: str | None = option(
+        name="web.user",
+        default=None,
+        help="Answer only those who send this name and the password: basic authentication.",
+    )
+    web_password: str | None = option(name="web.password", default=None, secret=True, help="The password of that user.")
     listen_statsd: tuple[str, ...] = option(
         name="listen.statsd",
         default=(),

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import msgspec
 
@@ -89,6 +90,7 @@ class Discovery:
         self._inspects = asyncio.Semaphore(_INSPECTS)
         self._limited = Limited(log)
         self._told_down = False
+        self._told_forbidden = False
         self.listed = asyncio.Event()
         """Set once the first list is in and everybody on it was looked at."""
 
@@ -130,10 +132,22 @@ class Discovery:
             self._up()
             while not (await asyncio.wait({stream}, timeout=self._relist_every))[0]:
                 await self._list(deep=False)
-            stream.result()
+            self._ended(stream)
         finally:
             stream.cancel()
             await asyncio.gather(stream, return_exceptions=True)
+
+    def _ended(self, stream: asyncio.Task[None]) -> None:
+        """Raise what ended the events. That a proxy forbids them is its owner's will, and said once."""
+        try:
+            stream.result()
+        except Refused as error:
+            if error.status != HTTPStatus.FORBIDDEN:
+                raise
+            if not self._told_forbidden:
+                every = f"every {SLOWEST_RETRY:g} s or sooner"
+                log.warning("engine %s: its events are forbidden: the list is taken %s", self._client.address, every)
+            self._told_forbidden = True
 
     async def _follow(self, subscribed: asyncio.Event) -> None:
         async for event in self._client.events():

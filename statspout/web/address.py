@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 from statspout.errors import ConfigError
@@ -23,3 +24,11 @@ def parse_address(text: str, setting: str) -> tuple[str, int]:
 def show_address(host: str, port: int) -> str:
     """The pair as :func:`parse_address` reads it."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it; a name that is no address may be anybody's but for ``localhost``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from statspout.errors import ConfigError
 from statspout.web import sockets
+from statspout.web.access import Access
 from statspout.web.address import parse_address, show_address
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from statspout.web.serving import Serving
+    from statspout.web.tls import ServedTls
 
 _PARAMETER = re.compile(r"\{[^}]*\}")
 
@@ -26,15 +28,25 @@ _PARAMETER = re.compile(r"\{[^}]*\}")
 class WebServer:
     """Serves the routes of whoever mounts some. Equal addresses share one port, except that port 0 is never shared.
 
-    Settings are whole names such as ``rest.address``.
+    Settings are whole names such as ``rest.address``. ``access`` and ``tls`` are those of every address.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, access: Access | None = None, tls: ServedTls | None = None) -> None:
+        self.access = access or Access()
+        self.tls = tls
         self._sites: list[_Site] = []
 
-    def mount(self, address: str, routes: Sequence[BaseRoute], setting: str, owner: str) -> None:
+    def mount(
+        self,
+        address: str,
+        routes: Sequence[BaseRoute],
+        setting: str,
+        owner: str,
+        open_paths: Collection[str] = (),
+    ) -> None:
         """Serve ``routes`` at ``address``, which ``setting`` gave, for ``owner``, such as a repository's name.
 
+        Those of the ``open_paths`` are for everybody, whatever :attr:`access` says.
         ConfigError when the address is wrong, or another owner has an equal path there.
         """
         host, port = parse_address(address, setting)
@@ -42,7 +54,7 @@ class WebServer:
         if site is None:
             site = _Site(host, port)
             self._sites.append(site)
-        site.mount(_Mount(setting, owner, routes))
+        site.mount(_Mount(setting, owner, routes, open_paths))
 
     async def start(self) -> None:
         """Listen everywhere, then serve in the running loop. ConfigError, and nothing is left, when a port is taken."""
@@ -50,7 +62,7 @@ class WebServer:
             for site in self._sites:
                 await self._listen(site)
             for site in self._sites:
-                await site.serve()
+                await site.serve(self.access, self.tls)
         except BaseException:
             await self.stop()
             raise
@@ -64,6 +76,11 @@ class WebServer:
             if site.sockets
             for mount in site.mounts
         ]
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``."""
+        return "https" if self.tls else "http"
 
     async def stop(self) -> None:
         """Finish what is being answered, for at most two seconds, and close everything. Harmless when not started."""
@@ -90,6 +107,7 @@ class _Mount:
     setting: str
     owner: str
     routes: Sequence[BaseRoute]
+    open_paths: Collection[str]
 
     def paths(self) -> dict[str, str]:
         """Its paths by what they match, whatever their parameters are called."""
@@ -125,11 +143,13 @@ class _Site:
                 )
         self.mounts.append(mount)
 
-    async def serve(self) -> None:
+    async def serve(self, access: Access, tls: ServedTls | None) -> None:
         from statspout.web.serving import Serving
 
         routes = [route for mount in self.mounts for route in mount.routes]
-        self.serving = Serving(routes, self.sockets, f"--{self.setting}: the server at {self.address}")
+        open_paths = [path for mount in self.mounts for path in mount.open_paths]
+        what = f"--{self.setting}: the server at {self.address}"
+        self.serving = Serving(routes, self.sockets, what, access, open_paths, tls.context if tls else None)
         await self.serving.start()
 
     async def stop(self) -> None:

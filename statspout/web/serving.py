@@ -6,24 +6,24 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from statspout.logs import Limited
-from statspout.shapes import to_json
+from statspout.web.access import Access
+from statspout.web.application import Application, error_body
+from statspout.web.door import Door, Doors
 
 MOST_CONNECTIONS = 100
-"""Connections beyond these cost the one that has been without a request for longest its place."""
+"""Connections beyond these cost the one that has been without a request for longest its place.
+
+With TLS as many more may be in their handshake.
+"""
 
 MOST_HEAD_BYTES = 65536
 """The longest request head that is waited for."""
@@ -42,10 +42,23 @@ _unheard.setLevel(logging.CRITICAL + 1)
 
 
 class Serving:
-    """Serves ``routes`` on listening sockets, which it takes over. ``what`` names it in the log."""
+    """Serves ``routes`` on listening sockets, which it takes over. ``what`` names it in the log.
 
-    def __init__(self, routes: Sequence[BaseRoute], sockets: list[socket.socket], what: str) -> None:
-        self._server = _Server(_config(_Application(routes)))
+    ``access`` says who is answered, but for the ``open_paths``, which are for everybody; ``context`` makes it HTTPS.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[BaseRoute],
+        sockets: list[socket.socket],
+        what: str,
+        access: Access,
+        open_paths: Collection[str] = (),
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._doors = None if context is None else Doors(context, MOST_CONNECTIONS, PATIENCE, GRACE)
+        application = Application(routes, access, open_paths, self._crowded)
+        self._server = _Server(_config(application, self._connection if self._doors else _Connection))
         self._sockets = sockets
         self._what = what
         self._task: asyncio.Task[None] | None = None
@@ -64,10 +77,21 @@ class Serving:
         """Let answers finish for :data:`GRACE` seconds, then cut off whoever is left."""
         self._server.should_exit = True
         self._server.leave.set()
+        if self._doors is not None:
+            self._doors.shut()
         if self._task is not None:
             await asyncio.wait((self._task,))
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
+
+    def _crowded(self) -> bool:
+        """Whether there are too many connections, and none of them was idle to give its place away."""
+        return len(self._server.server_state.connections) > MOST_CONNECTIONS
+
+    def _connection(self, **keywords: Any) -> Door:
+        """What uvicorn is to begin a connection with, where TLS comes first."""
+        assert self._doors is not None
+        return Door(self._doors, _Connection(**keywords))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -75,18 +99,18 @@ class Serving:
             _logger.error("%s ended", self._what, exc_info=error)
 
 
-def _config(application: _Application) -> uvicorn.Config:
+def _config(application: Application, connection: Callable[..., asyncio.Protocol]) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         interface="asgi3",
-        http=_Connection,
+        http=connection,  # type: ignore[arg-type]  # it is only called
         ws="none",
         lifespan="off",
         log_config=None,
         server_header=False,
+        headers=[("X-Content-Type-Options", "nosniff")],
         proxy_headers=False,
         timeout_keep_alive=5,
-        limit_concurrency=MOST_CONNECTIONS + 1,
         timeout_graceful_shutdown=GRACE,
     )
 
@@ -124,6 +148,7 @@ class _Connection(HttpToolsProtocol):
         self.logger = _unheard
         self.access_log = False
         self.since = self.loop.time()
+        self.beneath: asyncio.Transport | None = None
         self._unread = 0
         self._head_bytes = 0
         self._watch: asyncio.TimerHandle | None = None
@@ -154,8 +179,14 @@ class _Connection(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_headers_complete()
 
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own words are not ours
+        body = error_body("this is no HTTP request")
+        head = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        self.transport.close()
+
     def _make_room(self) -> None:
-        """Cut off the one that is idle for longest. When all are busy, uvicorn refuses the new one's request."""
+        """Cut off the one that is idle for longest. When all are busy, the new one's request is refused."""
         others = self.connections - {self}
         idle = [other for other in others if isinstance(other, _Connection) and other.idle]
         if idle:
@@ -164,7 +195,9 @@ class _Connection(HttpToolsProtocol):
             oldest.transport.abort()
 
     def _check(self) -> None:
-        unread = self.transport.get_write_buffer_size()
+        # TLS keeps next to nothing to itself: what it has made of an answer waits beneath.
+        buffers = (self.transport, self.beneath or self.transport)
+        unread = sum(buffer.get_write_buffer_size() for buffer in dict.fromkeys(buffers))
         not_reading = 0 < unread == self._unread
         silent = unread == 0 and self.idle and self.loop.time() - self.since >= PATIENCE
         if not_reading or silent:
@@ -172,47 +205,3 @@ class _Connection(HttpToolsProtocol):
             return
         self._unread = unread
         self._watch = self.loop.call_later(PATIENCE, self._check)
-
-
-class _Application:
-    """The routes, with errors as JSON. What fails in a route is told to us, not to the client."""
-
-    def __init__(self, routes: Sequence[BaseRoute]) -> None:
-        # Fixed paths come first, so that one mount's /{name} does not hide another's /metrics.
-        ordered = sorted(routes, key=lambda route: "{" in getattr(route, "path", ""))
-        self._app = Starlette(routes=ordered, exception_handlers={HTTPException: _refusal, Exception: _failure})
-        self._app.router.redirect_slashes = False
-        self._limited = Limited(_logger)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["path"] = scope["path"].rstrip("/") or "/"
-        try:
-            await self._app(scope, receive, send)
-        except Exception as error:  # noqa: BLE001 - a route is foreign code, and the client has its answer by now
-            self._tell(scope, error)
-
-    def _tell(self, scope: Scope, error: Exception) -> None:
-        kind = f"{getattr(scope.get('endpoint'), '__qualname__', 'a route')}: {type(error).__name__}"
-        if self._limited.first(kind):
-            _logger.error("%s %r failed", scope["method"], scope["path"], exc_info=error)
-        else:
-            self._limited.warning(kind, "%s %r failed again: %r", scope["method"], scope["path"], error)
-
-
-async def _refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
-    if error.status_code == 404:
-        return _error(404, f"there is nothing at {request.scope['path']}")
-    if "Allow" in headers:
-        # starlette's order follows the hash seed.
-        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
-    return _error(error.status_code, error.detail, headers)
-
-
-async def _failure(_: Request, __: Exception) -> Response:
-    return _error(500, "internal error")
-
-
-def _error(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
-    return Response(to_json({"error": text}), status, headers, media_type="application/json")

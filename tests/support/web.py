@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import ssl
 import threading
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.routing import BaseRoute
 
+from statspout.web.access import Access
 from statspout.web.server import WebServer
+from statspout.web.tls import ServedTls
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +34,24 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Asks one port of this machine."""
+    """Asks one port of this machine; with a ``context`` by TLS."""
 
     port: int
+    context: ssl.SSLContext | None = None
 
-    def ask(self, path: str, method: str = "GET") -> Answer:
+    def ask(
+        self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Answer:
         """Ask with a connection of its own."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)) as connection:
-            connection.request(method, path)
+        with closing(self._connection()) as connection:
+            connection.request(method, path, body=body, headers=dict(headers or {}))
             answer = connection.getresponse()
             return Answer(answer.status, dict(answer.getheaders()), answer.read())
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.context is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=5, context=self.context)
 
 
 class Loop:
@@ -74,9 +85,14 @@ def running(server: WebServer) -> Iterator[list[Client]]:
 
 
 @contextmanager
-def served(routes: Sequence[BaseRoute]) -> Iterator[Client]:
+def served(
+    routes: Sequence[BaseRoute],
+    access: Access | None = None,
+    tls: ServedTls | None = None,
+    open_paths: Collection[str] = (),
+) -> Iterator[Client]:
     """Serve ``routes`` at a free port."""
-    server = WebServer()
-    server.mount("127.0.0.1:0", routes, "test.address", "test")
+    server = WebServer(access, tls)
+    server.mount("127.0.0.1:0", routes, "test.address", "test", open_paths)
     with running(server) as clients:
         yield clients[0]

@@ -51,7 +51,7 @@ def test_every_flag_in_the_text_exists(page: Path, capsys: pytest.CaptureFixture
     known |= {"--group-add", "--user", "--build-arg", "--network", "--strict", "--check", "--mode", "--plugin"}
     known |= {"--graphite.token-file", "--pid", "--cgroupns", "--cgroup-parent", "--ulimit"}
     known |= {"--name", "--restart", "--stop-timeout", "--cap-drop", "--security-opt", "--read-only", "--format"}
-    known |= {"--label", "--build", "--data-urlencode", "--now", "--log-opt", "--image", "--upgrade"}
+    known |= {"--cacert", "--label", "--build", "--data-urlencode", "--now", "--log-opt", "--image", "--upgrade"}
     # Those of two instances that the page on repositories has.
     known |= {"--influxdb.near.url", "--influxdb.far.url"}
     known |= {"--name"}  # of docker run

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from support.certificates import Authority
 from support.daemon import Daemon
 from support.web import served
 
@@ -52,6 +53,38 @@ def test_it_says_why_none_come(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert main(["health", f"--health.address={address}"]) == 1
     expected = "not ready: the engine has not listed its containers yet, 0 containers\n"
     assert capsys.readouterr() == (expected, "")
+
+
+def web_flags(folder: Path, who: Authority) -> list[str]:
+    (folder / "token").write_text("5f1c-token")
+    return [f"--web.tls-cert={who.cert('server')}", f"--web.tls-key={who.key('server')}",
+            f"--web.token-file={folder / 'token'}"]  # fmt: skip
+
+
+def test_it_asks_by_tls_and_with_the_token_of_the_same_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A name that is not the one that is asked for: the certificate itself is what is known.
+    authority, other = Authority(tmp_path / "one", "DNS:node7.example"), Authority(tmp_path / "other")
+    flags = web_flags(tmp_path, authority)
+    with Daemon(f"--socket.path={tmp_path / 'nobody'}", "--health.address=127.0.0.1:0", *flags) as daemon:
+        address = daemon.wait_for_line(" health.address: https://").rpartition("//")[2]
+        asked = {
+            "its settings": flags,
+            "another certificate": web_flags(tmp_path, other),
+            "no token": flags[:2],
+            "no tls": flags[2:],
+        }
+        codes = {what: main(["health", f"--health.address={address}", *those]) for what, those in asked.items()}
+    assert codes == dict.fromkeys(asked, 1)
+    out, err = capsys.readouterr()
+    assert out == "not ready: the engine has not listed its containers yet, 0 containers\n"
+    said = [line.partition("/readyz: ")[2] for line in err.splitlines()]
+    assert said == [
+        "it has another certificate than that of --web.tls-cert",
+        "it wants other credentials: those of the daemon's --web.* settings are right",
+        said[2],
+    ]
 
 
 def test_it_says_that_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:

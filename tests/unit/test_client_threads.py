@@ -45,13 +45,8 @@ def test_calls_of_many_threads_are_all_told_once(period: float) -> None:
                 client.count("c")
                 client.gauge_inc("g", 2)
                 client.count("of", tags={"n": str(number % 50)})
-<<<<<<< HEAD
                 if number % 100 == 0:  # of all threads it is fewer lines than are kept waiting
                     client.flush(60)
-=======
-                if number % 200 == 0:  # three packets a call, of four threads: no more than may wait
-                    client.flush()
->>>>>>> review
 
         together(*[work] * THREADS)
         client.close(10)
@@ -157,7 +152,6 @@ def test_a_signal_handler_may_report_in_the_middle_of_a_report(period: float, di
         assert client.lost == {}
 
 
-<<<<<<< HEAD
 LOADED = """
 from statspout.client import StatsD
 client = StatsD(sys.argv[1], period=0)
@@ -172,7 +166,8 @@ def test_a_report_loads_nothing_that_a_signal_could_find_half_loaded() -> None:
         script = f"import sys; sys.path[:0] = {sys.path!r}\n{LOADED}"
         told = subprocess.run([sys.executable, "-c", script, sink.address], check=True, capture_output=True, text=True)
     assert (told.stdout, told.stderr) == ("\n", "")
-=======
+
+
 def test_values_that_came_too_fast_for_their_period_are_still_told_at_its_end() -> None:
     with StreamSink() as sink, StatsD(sink.address, period=0.001) as client:
 
@@ -219,4 +214,3 @@ def test_of_the_channels_that_threads_change_to_at_the_same_time_none_is_left_be
         for thread in set(threading.enumerate()) - before:
             thread.join(5)
             assert not thread.is_alive(), thread.name
->>>>>>> review

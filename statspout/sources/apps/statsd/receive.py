@@ -1,7 +1,7 @@
 """Many datagrams with one call to the kernel.
 
-Python's own socket takes one at a time, and lets go of the interpreter for each: with a repository at work in its thread
-it may have to wait to get it back, while the kernel's buffer fills up. A call that never waits has no reason to let go.
+Python's own socket takes one at a time, and lets go of the interpreter for each: with a repository at work in its
+thread it may have to wait to get it back, while the kernel's buffer fills up. A call that never waits has no reason to.
 """
 
 from __future__ import annotations

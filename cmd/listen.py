@@ -204,14 +204,14 @@ class Listener:
         rest += came
         *lines, left = bytes(rest).split(b"\n")
         rest[:] = left
-        if not came:
+        for line in lines:
+            self._packets += 1
+            self._take(line)
+        if not came or len(left) > _LARGEST:
             self._selector.unregister(connection)
             connection.close()
             if left:
                 self._take(left, "there is no newline at its end")
-        for line in lines:
-            self._packets += 1
-            self._take(line)
 
     def _take(self, line: bytes, wrong: str | None = None) -> None:
         shown = printed(line.decode(errors="backslashreplace"))

@@ -269,13 +269,14 @@ def test_what_is_written_at_length_is_not_remembered() -> None:
 
 
 def test_a_series_that_makes_room_in_the_middle_of_a_flush_costs_no_other_one() -> None:
-    server = Server(most=300)
-    server.values(*(b"n%d:1|c" % number for number in range(300)))
-    server.feed(*(b"n%d:1|c" % number for number in range(100)), b"one:1|c")
-    slices = server.aggregator.flush(0, 20.0, 10.0, "here")
+    server = Server(most=300, keep=0.0)
+    server.feed(*(b"n%d:1|g" % number for number in range(300)))
+    assert [len(server.flush()) for _ in range(2)] == [300, 0]
+    server.feed(*(b"n%d:1|g" % number for number in range(100)), b"one:1|c")
+    slices = server.aggregator.flush(0, 30.0, 10.0, "here")
     first = next(slices)
     # The next slice has those that make room now; one of them begins anew at once.
-    server.feed(b"two:1|c", b"n101:1|c")
+    server.feed(b"two:1|c", b"n101:1|g")
     names = {metric.name for metrics in [first, *slices] for metric in metrics}
     assert names | {metric.name for metric in server.flush()} == {*(f"n{n}" for n in range(100)), "one", "two", "n101"}
     assert not server.heard.left_out

@@ -245,16 +245,6 @@ def test_over_tcp_lines_count_and_the_last_needs_its_newline(capsys: pytest.Capt
     assert 'malformed: "left:1|c": there is no newline at its end (statspout)' in err
 
 
-def test_over_tcp_who_never_ends_a_line_is_heard_no_longer(capsys: pytest.CaptureFixture[str]) -> None:
-    with Listener(Place("tcp", "127.0.0.1"), Wanted(dialect="statspout")) as listener, _tcp(listener.place) as one:
-        one.setblocking(False)
-        for _ in range(20):
-            with contextlib.suppress(BlockingIOError, ConnectionError):
-                one.send(b"x" * 65_536)
-            listener._turn(0)
-    assert "there is no newline at its end" in capsys.readouterr().err
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "statsd.sock"

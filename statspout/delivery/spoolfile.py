@@ -251,6 +251,8 @@ class SpoolFile:
             yield
         except FileNotFoundError as error:
             raise Gone("it was removed") from error
+        except UnicodeDecodeError as error:
+            raise Damaged("what should be text is none") from error
         except sqlite3.DatabaseError as error:
             code = getattr(error, "sqlite_errorcode", 0)
             if code in _DAMAGED or code & 0xFF in _DAMAGED or "no such table" in str(error):

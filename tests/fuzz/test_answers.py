@@ -60,7 +60,7 @@ def read(body: bytes) -> ContainerSample | None:
     return sample_of(*found, before[1], TARGET, "host")
 
 
-@inputs(800)
+@inputs(400)
 @given(changed(STATS) | mutated([json.dumps(STATS).encode()], JSON))
 def test_statistics_that_are_garbage_are_a_bad_answer_and_else_every_number_is_one(body: bytes) -> None:
     tried("statistics")
@@ -78,7 +78,7 @@ def test_statistics_that_are_garbage_are_a_bad_answer_and_else_every_number_is_o
 interfaces = st.dictionaries(st.sampled_from(("eth0", "eth1", "x")), st.fixed_dictionaries(dict.fromkeys(INTERFACE, counts)))
 
 
-@inputs(300)
+@inputs(150)
 @given(interfaces, counts, counts, counts, st.lists(counts, max_size=3))
 def test_numbers_of_any_size_come_out_as_they_went_in(
     networks: dict[str, Any], cpu: int | None, usage: int | None, current: int | None, written: list[int | None]
@@ -102,7 +102,7 @@ def test_numbers_of_any_size_come_out_as_they_went_in(
     assert sample.blkio_write_bytes == (sum(value or 0 for value in written) if written else None)
 
 
-@inputs(500)
+@inputs(200)
 @given(changed(EVENT) | mutated([json.dumps(EVENT).encode()], JSON))
 def test_an_event_is_one_or_a_bad_answer(line: bytes) -> None:
     tried("events")
@@ -114,7 +114,7 @@ def test_an_event_is_one_or_a_bad_answer(line: bytes) -> None:
     assert isinstance(event.container_id, str)
 
 
-@inputs(500)
+@inputs(200)
 @given(changed(INSPECT) | mutated([json.dumps(INSPECT).encode()], JSON))
 def test_an_inspect_is_a_container_or_a_bad_answer(body: bytes) -> None:
     tried("inspects")
@@ -127,7 +127,7 @@ def test_an_inspect_is_a_container_or_a_bad_answer(body: bytes) -> None:
     assert target.container.started_at is None or target.container.started_at >= 0
 
 
-@inputs(500)
+@inputs(200)
 @given(changed(LIST) | mutated([json.dumps(LIST).encode()], JSON))
 def test_a_list_is_of_containers_or_a_bad_answer(body: bytes) -> None:
     tried("lists")
@@ -176,7 +176,7 @@ REPLIES = (
 HTTP = (b"\r\n", b":", b" ", b"HTTP/1.1 ", b"100", b"Content-Length: 9\r\n", b"Transfer-Encoding: chunked\r\n", b"0", REPLY)
 
 
-@inputs(120)
+@inputs(60)
 @given(st.lists(mutated(REPLIES, HTTP), min_size=1, max_size=3))
 def test_an_engine_that_answers_garbage_is_told_so_and_never_gives_one_the_answer_of_another(
     replies: list[bytes],

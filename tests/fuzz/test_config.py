@@ -42,7 +42,7 @@ def configured(argv: list[str], environ: dict[str, str]) -> None:
         assert "\n" not in str(error)
 
 
-@inputs(250)
+@inputs(120)
 @given(mutated([FILE], TOML) | st.binary(max_size=99))
 def test_any_file_is_a_configuration_or_one_line_of_error(text: bytes) -> None:
     tried("configuration files")
@@ -56,14 +56,14 @@ TEXT = st.text(st.characters(exclude_characters="\0"), max_size=12) | anything.m
 )  # fmt: skip
 
 
-@inputs(250)
+@inputs(60)
 @given(st.lists(st.tuples(st.sampled_from(NAMES), TEXT), min_size=1, max_size=3))
 def test_any_value_of_a_flag_is_right_or_one_line_of_error(values: list[tuple[str, str]]) -> None:
     tried("flags")
     configured([f"--{name}={value}" for name, value in values], {})
 
 
-@inputs(150)
+@inputs(40)
 @given(st.lists(TEXT, min_size=1, max_size=3))
 def test_any_argument_is_understood_or_one_line_of_error(argv: list[str]) -> None:
     tried("flags")

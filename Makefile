@@ -1,7 +1,7 @@
 SOURCES := $(shell find statspout repositories cmd -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench clean
+.PHONY: help run test check bench nightly clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ bench: ## measure what a container-sample costs the host, beside other programs
 	@scripts/setup-peers
 	@scripts/install-wheel
 	@.venv-test/bin/python bench/run.py $(ARGS)
+
+nightly: ## hundreds of thousands of bad inputs, long faults, and half an hour of soak; ARGS go to pytest
+	@scripts/nightly $(ARGS)
 
 clean: ## remove everything that was built or downloaded
 	rm -rf .venv .venv-test .work build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,7 +1,7 @@
 """What happens to a machine, done to a daemon that watches a real engine: after each it is right again within two intervals.
 
 Its figures come over REST and as lines, so that those that came late, or not at all, are seen; its books are on its
-page about itself. ``STATSPOUT_NIGHTLY=1`` makes the long ones as long as they are in life.
+page about itself. Most of it is for the night: what CI has no time for is marked so.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NIGHTLY = os.environ.get("STATSPOUT_NIGHTLY") == "1"
 INTERVAL = 1.0
 WITHIN = 2 * INTERVAL + 0.5
 """Two intervals; the rest is what it takes to look."""
-HALT = 60 if NIGHTLY else 4
+HALT = 60.0 if NIGHTLY else 4
 BURN = ["sh", "-c", "while :; do sleep 0.01; done"]
 ZERO = "127.0.0.1:0"
 
@@ -51,7 +51,7 @@ def watching(engine: OwnEngine, *arguments: str, **options: Any) -> Iterator[Dae
         f"--health.address={ZERO}", f"--interval={INTERVAL:g}",
         *(one for one in arguments if one != repositories), **options,
     ) as daemon:  # fmt: skip
-        daemon.eventually(lambda: fresh(daemon, time.time_ns()), 15)
+        daemon.eventually(lambda: fresh(daemon, 0), 15)
         yield daemon
         balanced(daemon)
         assert daemon.terminate() == 0
@@ -98,7 +98,7 @@ def read_at(daemon: Daemon, name: str = "steady") -> list[int]:
 # The engine
 
 
-@pytest.mark.parametrize("collector", ["engine", "cgroup"])
+@pytest.mark.parametrize("collector", [pytest.param("engine", marks=pytest.mark.nightly), "cgroup"])
 def test_an_engine_that_is_killed_under_load_and_comes_back(engine: OwnEngine, collector: str) -> None:
     """Containers come and go, and somebody else asks it all the time, when it is killed with SIGKILL."""
     with watching(engine, f"--collector={collector}") as daemon, load(engine):
@@ -146,6 +146,7 @@ def test_a_container_that_runs_out_of_memory_is_gone_and_hurts_nobody(engine: Ow
     engine.remove("hungry")
 
 
+@pytest.mark.nightly
 def test_a_container_that_is_paused_and_goes_on_is_right_in_two_intervals(engine: OwnEngine) -> None:
     with watching(engine) as daemon:
         subject = engine.run("sleeper", BURN)
@@ -158,6 +159,7 @@ def test_a_container_that_is_paused_and_goes_on_is_right_in_two_intervals(engine
     engine.remove("sleeper")
 
 
+@pytest.mark.nightly
 def test_a_container_that_is_restarted_in_a_loop_never_has_figures_of_two_runs(engine: OwnEngine) -> None:
     with watching(engine) as daemon:
         subject = engine.run("loop", BURN)
@@ -175,6 +177,7 @@ def test_a_container_that_is_restarted_in_a_loop_never_has_figures_of_two_runs(e
 # The machine
 
 
+@pytest.mark.nightly
 def test_a_full_disk_under_the_spool_costs_no_sample(engine: OwnEngine, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -197,7 +200,7 @@ def test_a_full_disk_under_the_spool_costs_no_sample(engine: OwnEngine, tmp_path
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-@pytest.mark.parametrize("hours", [1, -1])
+@pytest.mark.parametrize("hours", [pytest.param(1, marks=pytest.mark.nightly), -1])
 def test_a_clock_that_is_set_by_an_hour_stops_nothing(engine: OwnEngine, tmp_path: Path, hours: int) -> None:
     """libfaketime, under the daemon alone: its own clock is set, the engine's and the kernel's are not."""
     library = next(iter(sorted(ROOT.glob("**/faketime/libfaketime.so.1"))), None)
@@ -232,6 +235,7 @@ def test_a_daemon_that_is_halted_goes_on_without_a_wrong_figure(engine: OwnEngin
         assert all(one["cpu_percent"] is None or one["cpu_percent"] <= 250 for one in daemon.samples("steady"))
 
 
+@pytest.mark.nightly
 def test_with_a_thousand_descriptors_who_takes_them_all_is_served_no_more_and_samples_go_on(engine: OwnEngine) -> None:
     """Everything that may be open is taken by idle connections to one of its ports; then they go."""
     with watching(engine, "--collector=engine") as daemon:
@@ -248,5 +252,3 @@ def test_with_a_thousand_descriptors_who_takes_them_all_is_served_no_more_and_sa
         for one in idle:
             one.close()
         right_again(daemon)
-
-

@@ -43,11 +43,27 @@ INSPECT: dict[str, Any] = {
     "HostConfig": {"Memory": 0, "PidsLimit": -1, "NetworkMode": "bridge"},
     "NetworkSettings": {"Networks": {"bridge": {"DriverOpts": None}}},
 }  # fmt: skip
-LIST = [{"Id": "a" * 64, "Names": ["/web"], "Image": "busybox", "Labels": {}, "State": "running", "Status": "Up 2 days"}]
+LIST = [
+    {"Id": "a" * 64, "Names": ["/web"], "Image": "busybox", "Labels": {}, "State": "running", "Status": "Up 2 days"}
+]
 EVENT: dict[str, Any] = {
     "Type": "container", "Action": "start", "Actor": {"ID": "a" * 64, "Attributes": {"name": "web"}}, "timeNano": 5,
 }  # fmt: skip
-JSON = (b"null", b"-1", b"1e999", b"18446744073709551616", b"0.5", b"NaN", b'"x"', b"{", b"}", b"[", b"]", b",", b"\xff")
+JSON = (
+    b"null",
+    b"-1",
+    b"1e999",
+    b"18446744073709551616",
+    b"0.5",
+    b"NaN",
+    b'"x"',
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b"\xff",
+)
 memory = Memory()
 
 
@@ -75,7 +91,9 @@ def test_statistics_that_are_garbage_are_a_bad_answer_and_else_every_number_is_o
         assert sample.cpu_percent is None or sample.cpu_percent <= (sample.online_cpus or 0) * 125
 
 
-interfaces = st.dictionaries(st.sampled_from(("eth0", "eth1", "x")), st.fixed_dictionaries(dict.fromkeys(INTERFACE, counts)))
+interfaces = st.dictionaries(
+    st.sampled_from(("eth0", "eth1", "x")), st.fixed_dictionaries(dict.fromkeys(INTERFACE, counts))
+)
 
 
 @inputs(150)
@@ -173,7 +191,17 @@ REPLIES = (
     b"HTTP/1.1 204 No Content\r\n\r\n",
     REPLY + REPLY,
 )
-HTTP = (b"\r\n", b":", b" ", b"HTTP/1.1 ", b"100", b"Content-Length: 9\r\n", b"Transfer-Encoding: chunked\r\n", b"0", REPLY)
+HTTP = (
+    b"\r\n",
+    b":",
+    b" ",
+    b"HTTP/1.1 ",
+    b"100",
+    b"Content-Length: 9\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"0",
+    REPLY,
+)
 
 
 @inputs(60)

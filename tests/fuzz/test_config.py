@@ -28,7 +28,26 @@ format = "json"
 [listen]
 statsd = ["127.0.0.1:0"]
 """
-TOML = (b"\n", b"=", b"[", b"]", b'"', b"'", b"1", b"inf", b"nan", b"true", b"{", b"}", b",", b".", b"\\", b"#", b"\xff", b"\x00")
+TOML = (
+    b"\n",
+    b"=",
+    b"[",
+    b"]",
+    b'"',
+    b"'",
+    b"1",
+    b"inf",
+    b"nan",
+    b"true",
+    b"{",
+    b"}",
+    b",",
+    b".",
+    b"\\",
+    b"#",
+    b"\xff",
+    b"\x00",
+)
 NAMES = sorted({setting.name for setting in settings_of(Settings)} - {"config", "plugin"})
 folder = tempfile.TemporaryDirectory(prefix="statspout-fuzz-")
 

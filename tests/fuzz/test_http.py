@@ -12,7 +12,17 @@ import pytest
 from support.daemon import Daemon
 from support.fuzz import SEED, TIMES, resident, tried
 
-PATHS = ("/stats", "/metrics", "/stats/app", "/healthz", "/readyz", "/stats/../../etc/passwd", "/stats?name=%00&%zz=1", "/%ff", "*")
+PATHS = (
+    "/stats",
+    "/metrics",
+    "/stats/app",
+    "/healthz",
+    "/readyz",
+    "/stats/../../etc/passwd",
+    "/stats?name=%00&%zz=1",
+    "/%ff",
+    "*",
+)
 WORDS = (
     b"GET", b"POST", b"HEAD", b"CONNECT", b" ", b"\r\n", b"\n", b"\r", b":", b"HTTP/1.1", b"HTTP/9.9", b"PRI * HTTP/2.0\r\n\r\nSM",
     b"Content-Length: -1\r\n", b"Content-Length: 99999999999999999999\r\n", b"Transfer-Encoding: chunked\r\n", b"ffffffff\r\n",
@@ -63,7 +73,8 @@ def daemon() -> Iterator[Daemon]:
 
 
 @pytest.mark.parametrize(
-    ("setting", "path"), [("rest.address", "/stats"), ("prometheus.address", "/metrics"), ("health.address", "/metrics")]
+    ("setting", "path"),
+    [("rest.address", "/stats"), ("prometheus.address", "/metrics"), ("health.address", "/metrics")],
 )
 def test_whatever_is_sent_to_a_port_the_next_one_is_served(daemon: Daemon, setting: str, path: str) -> None:
     chance, before, served = random.Random(f"{SEED} {setting}"), 0, 0

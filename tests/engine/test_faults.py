@@ -1,4 +1,4 @@
-"""What happens to a machine, done to a daemon that watches a real engine: after each it is right again within two intervals.
+"""What happens to machines, done to a daemon that watches a real engine: right again within two intervals of its end.
 
 Its figures come over REST and as lines, so that those that came late, or not at all, are seen; its books are on its
 page about itself. Most of it is for the night: what CI has no time for is marked so.
@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -78,16 +79,16 @@ def balanced(daemon: Daemon) -> dict[str, float]:
     found: dict[str, float] = {}
     for line in daemon.get("/metrics", "health.address").body.decode().splitlines():
         if not line.startswith("#"):
-            name, _, value = line.rpartition(" ")
-            found[name] = float(value)
+            metric, _, value = line.rpartition(" ")
+            found[metric] = float(value)
     names = {one.partition('"')[2].partition('"')[0] for one in found if one.startswith("statspout_collected_total")}
     for repository in names:
-        of = {k.removeprefix("statspout_").partition("{")[0]: 0.0 for k in found}
-        for key, value in found.items():
+        of: Counter[str] = Counter()
+        for key, amount in found.items():
             if f'repository="{repository}"' in key:
-                of[key.removeprefix("statspout_").partition("{")[0]] += value
-        income = of["collected_total"] + of.get("restored_total", 0)
-        assert income == of["filtered_total"] + of["delivered_total"] + of["queue_samples"] + of.get("dropped_total", 0)
+                of[key.removeprefix("statspout_").partition("{")[0]] += round(amount)
+        outcome = of["filtered_total"] + of["delivered_total"] + of["queue_samples"] + of["dropped_total"]
+        assert of["collected_total"] + of["restored_total"] == outcome
     return found
 
 

@@ -1,4 +1,4 @@
-"""What an engine may answer, and anything that it may not: no answer hurts, and none gives a number that is not in it."""
+"""What an engine may answer, and what it may not: no answer hurts, and none gives a number that is not in it."""
 
 from __future__ import annotations
 

@@ -24,10 +24,12 @@ PATHS = (
     "*",
 )
 WORDS = (
-    b"GET", b"POST", b"HEAD", b"CONNECT", b" ", b"\r\n", b"\n", b"\r", b":", b"HTTP/1.1", b"HTTP/9.9", b"PRI * HTTP/2.0\r\n\r\nSM",
-    b"Content-Length: -1\r\n", b"Content-Length: 99999999999999999999\r\n", b"Transfer-Encoding: chunked\r\n", b"ffffffff\r\n",
-    b"Accept: " + b"a/b;q=0.5," * 500, b"Accept-Encoding: gzip;q=nan\r\n", b"Expect: 100-continue\r\n", b"Upgrade: websocket\r\n",
-    b"Connection: upgrade\r\n", b"Host: \xff\r\n", b"X: " + b"y" * 9000, b"\x00", b"\x16\x03\x01\x02\x00", b"%00", b"?", b"/", b"#",
+    b"GET", b"POST", b"HEAD", b"CONNECT", b" ", b"\r\n", b"\n", b"\r", b":", b"HTTP/1.1", b"HTTP/9.9",
+    b"PRI * HTTP/2.0\r\n\r\nSM", b"Content-Length: -1\r\n", b"Content-Length: 99999999999999999999\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"ffffffff\r\n", b"Accept: " + b"a/b;q=0.5," * 500,
+    b"Accept-Encoding: gzip;q=nan\r\n", b"Expect: 100-continue\r\n", b"Upgrade: websocket\r\n",
+    b"Connection: upgrade\r\n", b"Host: \xff\r\n", b"X: " + b"y" * 9000, b"\x00", b"\x16\x03\x01\x02\x00",
+    b"%00", b"?", b"/", b"#",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import math
 import random
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from statspout.telemetry import Heard as Books
 
 LINES = [line for line in TAKEN if line]
 TOKENS = (
-    b":", b"|", b"@", b"#", b",", b";", b"=", b"[", b"]", b"c", b"g", b"ms", b"s", b"|@0.1", b"|#a:b", b"|c:", b"|T1", b"-", b"+",
-    b"1e308", b"1e-308", b"nan", b"inf", b"0", b"9" * 19, b"_e{1,1}:", b"_sc|", b"\r", b"\x00", b"\xff", b"1_0", "é".encode(),
+    b":", b"|", b"@", b"#", b",", b";", b"=", b"[", b"]", b"c", b"g", b"ms", b"s", b"|@0.1", b"|#a:b", b"|c:", b"|T1",
+    b"-", b"+", b"1e308", b"1e-308", b"nan", b"inf", b"0", b"9" * 19, b"_e{1,1}:", b"_sc|", b"\r", b"\x00", b"\xff",
+    b"1_0", "é".encode(),
 )  # fmt: skip
 LINE = mutated(LINES, TOKENS)
 
@@ -180,17 +182,20 @@ def packet(chance: random.Random) -> bytes:
 def test_who_sends_garbage_to_a_socket_hurts_nobody_else(heard: Heard, transport: str) -> None:
     """Every hundredth packet is a good line: all that the daemon read of these are added up, and none else."""
     chance, rounds = random.Random(f"{SEED} {transport}"), max(1, round(TIMES))
-    name, sent, first = f"good.{transport}", 0, 0
-    for _ in range(rounds):
+    name, first = f"good.{transport}", 0
+    for sent in range(1, rounds + 1):
         for _ in range(100):
             garbage = packet(chance)
             tried(f"packets over {transport}")
             send(heard, transport, garbage[:60000] if chance.random() < 0.9 else garbage[: chance.randrange(9000)])
         send(heard, transport, f"{name}:1|c\n".encode())
-        sent += 1
-        heard.daemon.eventually(lambda wanted=sent: sum(one["value"] for one in heard.of(name)) == wanted)
+        heard.daemon.eventually(partial(added_up, heard, name, sent))
         first = first or resident(heard.daemon.pid)
     assert resident(heard.daemon.pid) - first < 40 * 2**20
+
+
+def added_up(heard: Heard, name: str, wanted: int) -> bool:
+    return sum(int(one["value"]) for one in heard.of(name)) == wanted
 
 
 def send(heard: Heard, transport: str, data: bytes) -> None:

@@ -1,7 +1,7 @@
 """Bad inputs by the thousand: the same ones for the same seed, a few seconds of them in CI, the rest at night.
 
-``STATSPOUT_FUZZ_SEED`` is where they begin, and ``STATSPOUT_FUZZ_TIMES`` how many times as many there are: a run says both,
-and how many inputs it tried, so that what one run found another finds again.
+``STATSPOUT_FUZZ_SEED`` is where they begin, and ``STATSPOUT_FUZZ_TIMES`` how many times as many there are: a run says
+both, and how many inputs it tried, so that what one run found another finds again.
 """
 
 from __future__ import annotations

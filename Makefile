@@ -1,7 +1,7 @@
 SOURCES := $(shell find statspout repositories cmd -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench clean
+.PHONY: help run test check bench nightly clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ bench: ## measure what a container-sample costs, and a StatsD line and call, bes
 	@.venv-test/bin/python bench/run.py $(ARGS)
 	@.venv-test/bin/python bench/statsd.py
 	@.venv-test/bin/python bench/client.py
+
+nightly: ## hundreds of thousands of bad inputs, long faults, and half an hour of soak; ARGS go to pytest
+	@scripts/nightly $(ARGS)
 
 clean: ## remove everything that was built or downloaded
 	rm -rf .venv .venv-test .work build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

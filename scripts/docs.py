@@ -161,6 +161,7 @@ PARTS = {
     "docs/performance.md": {
         name: partial(results, name) for name in ("host", "still", "scale", "start", "client", "statsd")
     },
+    "docs/reliability.md": {"soak": partial(results, "soak")},
     "docs/prometheus.md": {
         "cadvisor": lambda: schema_table("cadvisor"),
         "legacy": lambda: schema_table("legacy"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import re
@@ -44,6 +45,7 @@ def setup(level: str, format: Literal["text", "json"] = "text") -> None:  # noqa
         logger.handlers = [handler]
         logger.propagate = False
         logger.setLevel(fixed or level.upper())
+    logging.getLogger("asyncio").filters = [_NoConnection()]
 
 
 _CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0))}
@@ -171,3 +173,21 @@ class Limited:
     def _tell_left_out(self, kind: str, count: int) -> None:
         if count > BURST:
             self._logger.warning("%s: %d more were not logged", kind, count - BURST)
+
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class _NoConnection(logging.Filter):
+    """Says in a few lines that connections cannot be taken: asyncio does so a thousand times a second, with tracebacks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limited = Limited(logging.getLogger("statspout"))
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, OSError) or error.errno not in _EXHAUSTED or "accept" not in record.getMessage():
+            return True
+        self._limited.warning("no connection", "no connection can be taken: %s: tried again in a second", error.strerror)
+        return False

@@ -15,6 +15,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(NotRun(), "statspout-not-run")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is for the night: CI has no time for it."""
+    if os.environ.get("STATSPOUT_NIGHTLY") != "1":
+        late = [item for item in items if item.get_closest_marker("nightly")]
+        items[:] = [item for item in items if item not in late]
+        config.hook.pytest_deselected(items=late)
+
+
 def pytest_report_header() -> str:
     return f"statspout: {_tested_package()}"
 

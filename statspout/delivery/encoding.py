@@ -62,7 +62,7 @@ def decode(data: bytes) -> list[Sample]:
         containers, fields, records = _payload(data)
         whom = [msgspec.convert(_known(Container, container), Container) for container in containers]
         return [_sample(record, fields, whom) for record in records]
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, msgspec.MsgspecError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, msgspec.MsgspecError) as error:
         raise ValueError(f"no samples: {error}") from error
 
 

@@ -77,6 +77,8 @@ class SpoolFile:
         with self._telling():
             self._db = self._connected()
             first, last, samples = self._db.execute("SELECT min(id), max(id), sum(samples) FROM batches").fetchone()
+            if last is not None:
+                _number(samples)
             self._inode = self.path.stat().st_ino
         self._next = max(self._next, (last or 0) + 1)
         return (None, 0) if last is None else ((first, last), samples)
@@ -147,7 +149,7 @@ class SpoolFile:
             for id_, count, crc, data in cursor:
                 good = isinstance(data, bytes) and zlib.crc32(data) == crc
                 found.append(Row(id_, count, data if good else None))
-                samples -= count
+                samples -= _number(count)
                 if samples <= 0:
                     break
             cursor.close()
@@ -251,6 +253,8 @@ class SpoolFile:
             yield
         except FileNotFoundError as error:
             raise Gone("it was removed") from error
+        except UnicodeDecodeError as error:
+            raise Damaged("what should be text is none") from error
         except sqlite3.DatabaseError as error:
             code = getattr(error, "sqlite_errorcode", 0)
             if code in _DAMAGED or code & 0xFF in _DAMAGED or "no such table" in str(error):
@@ -269,6 +273,13 @@ def _strange(application: int, version: int) -> str:
     if application == _APPLICATION:
         return f"it is of version {version}, and this program's is {VERSION}"
     return "it is no spool"
+
+
+def _number(samples: object) -> int:
+    """How many samples a row has; the schema says that it is a whole number, and damage may say anything."""
+    if not isinstance(samples, int) or samples < 0:
+        raise Damaged("how many samples a row of it has is no number")
+    return samples
 
 
 def _room(size: int) -> int:

@@ -399,7 +399,18 @@ def half_gone(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("damage", [truncated, overwritten, newer, stranger, half_gone])
+def no_text(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE batches", b"CREATE \xff\xff\xffLE batches"))
+
+
+def no_count(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.execute("UPDATE batches SET samples = 'many' WHERE id = 2")
+    db.commit()
+    db.close()
+
+
+@pytest.mark.parametrize("damage", [truncated, overwritten, newer, stranger, half_gone, no_text, no_count])
 def test_a_damaged_file_is_put_away_and_all_goes_on(
     tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:

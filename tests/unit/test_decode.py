@@ -156,6 +156,14 @@ def test_garbage_is_a_bad_answer(body: bytes) -> None:
         read_stats(body)
 
 
+@pytest.mark.parametrize("read", [read_stats, decode_list, lambda body: decode(body, Event, "event")])
+def test_what_is_nested_without_end_is_a_bad_answer(read: Any) -> None:
+    with pytest.raises(BadAnswer):
+        read(b'[{"x":' + b"[" * 100_000)
+    with pytest.raises(BadAnswer):
+        read(b'{"x":' * 100_000)
+
+
 def test_zeros_for_the_cpu_are_unknown_not_zero() -> None:
     got = sample(answer(cpu_stats={"cpu_usage": {"total_usage": 0}, "throttling_data": {"periods": 0}}))
     assert (got.cpu_seconds_total, got.cpu_periods_total, got.online_cpus) == (None, None, None)

@@ -78,7 +78,8 @@ def test_fields_of_another_version_are_passed_over_and_missing_ones_are_unknown(
 @pytest.mark.parametrize(
     "data",
     [b"", b"\x01", b"\x03abc", encode(samples(3))[:-5], b"\x01" + msgspec.msgpack.encode(7), b"\x02{}",
-     b"\x02" + json.dumps([[], ["time_ns"], [[5, 1]]]).encode(), b"\x01" + b"\xff" * 50],
+     b"\x02" + json.dumps([[], ["time_ns"], [[5, 1]]]).encode(), b"\x01" + b"\xff" * 50,
+     b"\x01" + b"\x91" * 100_000, b"\x02" + b"[" * 100_000],
 )  # fmt: skip
 def test_anything_else_is_an_error_that_says_so(data: bytes) -> None:
     with pytest.raises(ValueError, match="no samples"):

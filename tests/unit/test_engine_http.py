@@ -53,6 +53,12 @@ def test_a_connection_is_kept_and_one_that_was_closed_meanwhile_is_replaced(tmp_
     assert len(connections) == 3
 
 
+def test_what_comes_behind_an_answer_is_never_the_beginning_of_the_next(tmp_path: Path) -> None:
+    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nno"
+    answers = ask(tmp_path, replying(OK + cut, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nNO"), times=2)
+    assert [answer.body for answer in answers] == [b"ok"] * 2
+
+
 def test_engines_of_two_loops_never_get_each_others_answers(tmp_path: Path) -> None:
     def bodies(name: str) -> set[bytes]:
         body = name.encode() * 2000

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
 import re
+import socket
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -53,6 +55,18 @@ def test_trouble_of_one_kind_is_told_three_times_a_minute(caplog: pytest.LogCapt
     now[0] = 61.0
     limited.warning("timeout", "again")
     assert [record.getMessage() for record in caplog.records][-2:] == ["timeout: 97 more were not logged", "again"]
+
+
+def test_that_no_connection_can_be_taken_is_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.setup("info")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        error = OSError(errno.EMFILE, "Too many open files")
+        for _ in range(1000):
+            logging.getLogger("asyncio").error("socket.accept() out of system resource %s", server, exc_info=error)
+    logging.getLogger("asyncio").error("another", exc_info=error)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition("WARNING ")[2][:27] for line in lines[:3]] == ["no connection can be taken:"] * 3
+    assert ["another" in line for line in lines] == [False] * 4 + [True, False]
 
 
 def test_one_kind_does_not_silence_another(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,6 +17,9 @@ from statspout.source import Target
 
 T = TypeVar("T")
 
+NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What the decoder raises of bytes that are something else; the last for what is nested a thousand deep."""
+
 
 class Component(msgspec.Struct, rename="pascal"):
     """One of the programs that an engine is made of."""
@@ -206,7 +209,7 @@ def decode(body: bytes, type_: type[T], what: str) -> T:
     """``body`` as ``type_``, or BadAnswer that says what was expected where."""
     try:
         return msgspec.json.decode(body, type=type_)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_DECODED as error:
         raise BadAnswer(f"{what}: {error}") from error
 
 
@@ -218,7 +221,7 @@ def decode_list(body: bytes) -> list[Listed]:
         return [listed for listed in map(_listed, decode(body, list[Any], "container list")) if listed is not None]
     except UnicodeDecodeError:
         return decode_list(body.decode("utf-8", "replace").encode())
-    except msgspec.DecodeError as error:
+    except NOT_DECODED as error:
         raise BadAnswer(f"container list: {error}") from error
 
 

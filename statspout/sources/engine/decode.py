@@ -15,7 +15,7 @@ import msgspec
 from statspout.errors import BadAnswer
 from statspout.sample import ContainerSample, Count, Interface
 from statspout.source import Target
-from statspout.sources.engine.answers import time_ns
+from statspout.sources.engine.answers import NOT_DECODED, time_ns
 
 _MOST_OF_HOST = 1.25
 """The two counters are not read at the same instant, so all of a small host can look like a little more."""
@@ -120,7 +120,7 @@ def read_stats(body: bytes) -> tuple[Stats, Reading] | None:
     """The answer and its reading; None when the container was not running, for then it has neither time nor numbers."""
     try:
         stats = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_DECODED as error:
         raise BadAnswer(f"stats: {error}") from error
     moment = time_ns(stats.read)
     if moment is None:

@@ -168,6 +168,11 @@ class Connection(asyncio.BufferedProtocol):
 
     # the parser's callbacks
 
+    def on_message_begin(self) -> None:
+        if self._waiter is None and self._stream is None:
+            # It came behind an answer, with it: of one that is cut the rest would be taken for the next answer.
+            self.close()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         # Kept as they are: nobody reads the headers of an ordinary sample.
         self._headers.append((name, value))

@@ -179,7 +179,7 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class _NoConnection(logging.Filter):
-    """Says in a few lines that connections cannot be taken: asyncio does so a thousand times a second, with tracebacks."""
+    """Says in a few lines that connections cannot be taken; asyncio does so a thousand times a second, at length."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -179,7 +179,7 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class _NoConnection(logging.Filter):
-    """Says in a few lines that connections cannot be taken: asyncio does so a thousand times a second, with tracebacks."""
+    """Says in a few lines that connections cannot be taken; asyncio does so a thousand times a second, at length."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,5 +189,7 @@ class _NoConnection(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, OSError) or error.errno not in _EXHAUSTED or "accept" not in record.getMessage():
             return True
-        self._limited.warning("no connection", "no connection can be taken: %s: tried again in a second", error.strerror)
+        self._limited.warning(
+            "no connection", "no connection can be taken: %s: tried again in a second", error.strerror
+        )
         return False

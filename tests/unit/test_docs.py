@@ -78,6 +78,9 @@ def test_every_variable_in_the_text_exists(page: Path) -> None:
         # Those of the compose file and the stack.
         "STATSPOUT_IMAGE",
         "STATSPOUT_PORT",
+        # Those of the tests themselves.
+        "STATSPOUT_FUZZ_SEED",
+        "STATSPOUT_FUZZ_TIMES",
     }
     known |= {*VARIABLES, DIALECT}
     assert set(re.findall(r"\bSTATSPOUT_[A-Z_]+\b", page.read_text())) <= known

@@ -26,6 +26,8 @@ from support.engine import OwnEngine, starting
 from support.receiver import Receiver
 from support.servers import ROOT
 
+pytestmark = pytest.mark.alone
+
 NIGHTLY = os.environ.get("STATSPOUT_NIGHTLY") == "1"
 INTERVAL = 1.0
 WITHIN = 2 * INTERVAL + 0.5

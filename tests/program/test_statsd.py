@@ -170,7 +170,9 @@ FEW_FILES = ("-c", "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (160, 160
 def test_connections_never_take_the_files_that_others_need() -> None:
     told = ("--repository=stdout", "--demo", "--health.address=127.0.0.1:0", "--listen.statsd=tcp://127.0.0.1:0")
     with Daemon(*told, program=FEW_FILES) as daemon, contextlib.ExitStack() as opened:
-        host, _, port = daemon.wait_for_line("listen.statsd: tcp://").rpartition("tcp://")[2].partition(",")[0].rpartition(":")
+        host, _, port = (
+            daemon.wait_for_line("listen.statsd: tcp://").rpartition("tcp://")[2].partition(",")[0].rpartition(":")
+        )
         for _ in range(200):
             opened.enter_context(socket.create_connection((host, int(port))))
         daemon.wait_for_line("statsd: a connection is refused: there are 20, the most")

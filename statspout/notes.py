@@ -50,6 +50,9 @@ def _unused(given: Mapping[str, Any]) -> Iterator[str]:
     for name in ("spool.max-bytes", "spool.max-age"):
         if name in given and not given.get("spool.dir"):
             yield f"--{name} has no effect without --spool.dir"
+    for name in given:
+        if name.startswith("listen.statsd-") and not given.get("listen.statsd"):
+            yield f"--{name} has no effect without --listen.statsd"
 
 
 def _misspelt(environ: Mapping[str, str], settings: Sequence[Setting]) -> Iterator[str]:

@@ -153,6 +153,7 @@ def test_what_is_wrong_is_said_in_one_line(plugin: str, argv: list[str], environ
         (["--mode=http", "--http.address=a:1"], {"DOCKER_HOST": "x"}, None),
         (["--demo", "--docker.host=unix:///x"], {}, "--docker.host has no effect with --demo"),
         (["--spool.max-age=1d"], {}, "--spool.max-age has no effect without --spool.dir"),
+        (["--listen.statsd-interval=5"], {}, "--listen.statsd-interval has no effect without --listen.statsd"),
         (["--spool.max-age=1d", "--spool.dir=/x"], {}, None),
         (
             ["--docker.host=tcp://me:pa55@node:2376"],

@@ -247,6 +247,21 @@ def test_lines_that_are_fed_while_it_flushes_count_once() -> None:
     assert total == server.heard.lines
 
 
+def test_series_that_make_room_in_the_middle_of_a_flush_go_once() -> None:
+    server = Server(most=250)
+    told: list[Metric] = []
+    for turn in range(6):
+        server.feed(*(b"a%d.%d:1|c" % (turn, number) for number in range(0, 250, turn % 3 + 1)))
+        for at, metrics in enumerate(server.aggregator.flush(0, 0.0, 1.0, "")):
+            told += metrics
+            server.feed(*(b"b%d.%d.%d:1|c" % (turn, at, number) for number in range(90)))
+    told += server.flush()
+    assert sum(metric.value for metric in told if isinstance(metric.value, int)) == len(told)
+    assert len(told) + server.heard.left_out["series"] == server.heard.lines
+    server.flush()
+    assert server.heard.series == 0
+
+
 def test_events_without_end_are_counted_and_not_kept() -> None:
     server = Server(memory=5000)
     server.feed(*(b"_e{1,1000}:a|" + b"x" * 1000 for _ in range(5)))

@@ -281,12 +281,14 @@ class Aggregator:
             self._asleep = iter([series for series in self._series.values() if series.asleep])
         for series in self._asleep:
             series.settle()
-            if not series.touched:
-                self._forget(series)
+            if not series.touched and self._forget(series):
                 return True
         return False
 
-    def _forget(self, series: Series) -> None:
+    def _forget(self, series: Series) -> bool:
+        """Let it go; False when it has gone before: between two slices of a flush there are two that look who may."""
+        if self._series.get(series.identity) is not series:
+            return False
         del self._series[series.identity]
         self._remembered -= len(series.keys)
         for cache, tail, name in series.keys:
@@ -294,6 +296,7 @@ class Aggregator:
             names.pop(name, None)
             if not names:
                 del cache[tail]
+        return True
 
     # the flush
 

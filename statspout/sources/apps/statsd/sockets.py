@@ -183,7 +183,7 @@ class Datagrams:
     def _take_turn(self) -> None:
         """Read a batch. While packets come, others gather meanwhile: to wake up for each costs more than to read it."""
         loop = asyncio.get_running_loop()
-        taken = self.read()
+        taken = self._read_safely()
         if not taken and not self._watched:
             self.begin()
         elif taken:
@@ -191,6 +191,17 @@ class Datagrams:
                 loop.remove_reader(self.sock)
                 self._watched = False
             self._turn = loop.call_soon(self._take_turn) if self.more else loop.call_later(_GATHER, self._take_turn)
+
+    def _read_safely(self) -> int:
+        """As :meth:`read`; a fault of ours costs a batch, but does not leave the socket deaf."""
+        try:
+            return self.read()
+        except Exception as error:
+            if self._limited.first(type(error).__name__):
+                log.exception("statsd: lines are lost, which is a fault of ours")
+            else:
+                self._limited.warning("fault", "statsd: lines are lost: %s: %s", type(error).__name__, error)
+            return 1
 
     def read(self) -> int:
         """Take what is there, but no more than a batch; returns how many packets there were."""

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 from starlette.requests import Request
@@ -22,6 +22,7 @@ from statspout.errors import ConfigError
 from statspout.web import serving
 from statspout.web.address import parse_address, show_address
 from statspout.web.server import WebServer
+from statspout.web.sockets import listen
 
 
 def route(path: str, body: str = "yes") -> Route:
@@ -146,6 +147,15 @@ def test_every_interface_and_every_address_of_a_name_are_served() -> None:
     with running(server) as (everywhere, by_name):
         assert server.bound[0][:2] == ("a.address", "0.0.0.0")
         assert everywhere.ask("/x").status == by_name.ask("/x").status == 200
+
+
+def test_the_pieces_of_an_answer_do_not_wait_for_each_other() -> None:
+    with (
+        closing(asyncio.run(listen("127.0.0.1", 0))[0]) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.parametrize(("one", "other"), [("/stats", "/stats"), ("/stats/{name}", "/stats/{id}")])

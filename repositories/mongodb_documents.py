@@ -154,8 +154,7 @@ _HINTS = typing.get_type_hints(ContainerSample)
 _INTEGERS = [entry.field for entry in ENTRIES if int in typing.get_args(_HINTS.get(entry.field))]
 _FLOATS = [entry.field for entry in ENTRIES if entry.field not in _INTEGERS]  # also all that is derived
 _INTERFACE = Interface.__struct_fields__
-PARTS = ("count", "sum", "min", "max", "mean", "stdev")
-_parts: Callable[[Any], tuple[Any, ...]] = attrgetter(*PARTS)
+_parts: Callable[[Any], tuple[Any, ...]] = attrgetter(*Summary.PARTS)
 _integers: Callable[[Any], tuple[Any, ...]] = attrgetter(*_INTEGERS)
 _floats: Callable[[Any], tuple[Any, ...]] = attrgetter(*_FLOATS)
 _counters: Callable[[Any], tuple[Any, ...]] = attrgetter(*_INTERFACE)
@@ -229,7 +228,7 @@ def _measured(metric: Metric) -> dict[str, Any]:
     if not isinstance(value, Summary):
         return _doubles(("value",), (value,))
     percentiles = _doubles(map(safe_key, value.percentiles), value.percentiles.values())
-    return {**_doubles(PARTS, _parts(value)), "percentiles": percentiles}
+    return {**_doubles(Summary.PARTS, _parts(value)), "percentiles": percentiles}
 
 
 def _container(container: Container) -> dict[str, Any]:

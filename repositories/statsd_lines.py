@@ -26,7 +26,7 @@ _OUTLIVING = {"restarts"}
 """A counter that goes on from run to run: of its growth, which is between the runs, nothing would ever be told."""
 
 _VALUES = attrgetter(*(entry.field for entry in ENTRIES))
-_PARTS = ("sum", "min", "max", "mean", "stdev")
+_PARTS = tuple(part for part in Summary.PARTS if part != "count")
 _DIGITS = 9
 """Of a part of a second: no counter of the kernel has more, and the rest is noise of the subtraction."""
 

@@ -7,7 +7,7 @@ collector is not told of them (``gc=False``): they are most of what is made, and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 import msgspec
 
@@ -179,6 +179,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     0.3 it need not be whole. ``percentiles`` are by their names: ``"95"``, ``"99.9"``.
     """
 
+    PARTS: ClassVar[tuple[str, ...]] = ("count", "sum", "min", "max", "mean", "stdev")
+    """The numbers that every summary has, in the order in which they are told."""
+
     count: int | float
     sum: float
     min: float
@@ -231,9 +234,9 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         tags = self.own_tags()
         kind: Kind = "counter" if self.kind == "counter_total" else "gauge"
         if isinstance(self.value, Summary):
-            yield Point(f"{self.name}.count", "gauge", "", self.value.count, tags)
-            for part in ("sum", "min", "max", "mean", "stdev"):
-                yield Point(f"{self.name}.{part}", "gauge", self.unit, getattr(self.value, part), tags)
+            for part in Summary.PARTS:
+                unit = "" if part == "count" else self.unit
+                yield Point(f"{self.name}.{part}", "gauge", unit, getattr(self.value, part), tags)
             for percentile, value in self.value.percentiles.items():
                 yield Point(f"{self.name}.p{percentile}", "gauge", self.unit, value, tags)
         elif not isinstance(self.value, str):

@@ -82,7 +82,7 @@ def _measured(metric: Metric) -> dict[str, Any]:
     value = metric.value
     if not isinstance(value, Summary):
         return {"value": _finite(value), "rate": _finite(metric.rate)}
-    parts = {part: _finite(getattr(value, part)) for part in ("count", "sum", "min", "max", "mean", "stdev")}
+    parts = {part: _finite(getattr(value, part)) for part in Summary.PARTS}
     return {**parts, "percentiles": {name: _finite(one) for name, one in value.percentiles.items()}}
 
 

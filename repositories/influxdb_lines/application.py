@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping
 from statspout import Metric, Summary
 from statspout.repositories.influxdb_lines.text import key, string
 
-PARTS = ("count", "sum", "min", "max", "mean", "stdev")
-FIELDS = frozenset({"value", "rate", "text", "context", *PARTS})
+FIELDS = frozenset({"value", "rate", "text", "context", *Summary.PARTS})
 """The fields; those of percentiles are ``p`` and the percentile: ``p95``, ``p99.9``."""
 
 Fields = Mapping[str, float | str]
@@ -24,7 +23,7 @@ def fields_of(metric: Metric) -> dict[str, float | str]:
     """The fields of our own schema."""
     value = metric.value
     if isinstance(value, Summary):
-        parts: dict[str, float | str] = {part: float(getattr(value, part)) for part in PARTS}
+        parts: dict[str, float | str] = {part: float(getattr(value, part)) for part in Summary.PARTS}
         return parts | {f"p{name}": float(one) for name, one in value.percentiles.items()}
     if isinstance(value, str):
         return {"text": value}

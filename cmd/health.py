@@ -14,7 +14,7 @@ from statspout.config import own_settings, placed, understand
 from statspout.health import in_short
 from statspout.repository import Repository
 from statspout.web.access import Access, access_of
-from statspout.web.address import parse_address, show_address
+from statspout.web.address import parse_address, reached, show_address
 from statspout.web.tls import ServedTls, tls_of
 
 _PATIENCE = 4.0
@@ -22,8 +22,6 @@ _PATIENCE = 4.0
 
 _MOST = 1_000_000
 """Bytes of an answer that are read."""
-
-_EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to be asked, not listened on
 
 
 def health(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) -> int:
@@ -42,7 +40,7 @@ def health(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) -
     host, port = parse_address(text, "health.address")
     if not port:
         return _trouble(f"--health.address: {text}: the daemon's log says which port that became; that one is right")
-    host = _EVERYWHERE.get(host, host)
+    host = reached(host)
     where = f"{'https' if tls else 'http'}://{show_address(host, port)}/readyz"
     try:
         status, state = _ask(_connection(host, port, tls), access)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
 import selectors
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -18,30 +16,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from statspout.client.addresses import PORT, Address, Transport
 from statspout.errors import ConfigError
 from statspout.logs import counted, printed
 from statspout.repository import Repository
+from statspout.sources.apps.statsd.receive import LARGEST, drops_of
 from statspout.sources.apps.statsd.rules import RULES, problem
 from statspout.web import sockets
-from statspout.web.address import parse_address, show_address
+from statspout.web.address import parse_address, reached
 
 VARIABLES = ("STATSPOUT_CLIENT_STATSD", "FLUX_FRIPP_STATSD")
 """Where a client is told the server's address; the second knows UDP over IPv4 only."""
 
-_PORT = 8125
 _BUFFER = 4 * 1024 * 1024
 """Bytes that may wait while what came is printed; the kernel may allow less."""
-
-_SO_MEMINFO = 55
-"""Linux: nine numbers of 32 bits about a socket, of which the last are its drops."""
-
-_LARGEST = 65_536
-"""Bytes: more are in no datagram."""
 
 _GRACE = 5.0
 """Seconds for the command to end when it is told to."""
 
-_SCHEME = re.compile(r"(?:(udp|tcp|unix)://)?(.*)", re.DOTALL)
+_TRANSPORTS: Mapping[str, Transport] = {"udp": "udp", "tcp": "tcp", "unix": "unix"}
 
 _HELP = f"""\
 Usage: statspout listen [OPTIONS] [-- COMMAND...]
@@ -55,7 +48,7 @@ every line was right and the command ended with 0, else with 1.
   -V, --validate           see whether a server would take each line, and say why not
       --dialect NAME       that server: {", ".join(RULES)} (statspout)
       --address ADDRESS    where to listen: host:port, udp://, tcp:// or unix:///path
-                           (127.0.0.1:{_PORT}; with a command, a free port of 127.0.0.1)
+                           (127.0.0.1:{PORT}; with a command, a free port of 127.0.0.1)
 
 The command finds the address in {VARIABLES[0]} and, for UDP over IPv4,
 in {VARIABLES[1]}.
@@ -63,18 +56,6 @@ in {VARIABLES[1]}.
   statspout listen --wait-for=3 --validate --dialect=etsy
   statspout listen --search-for=orders.placed -- python shop.py
 """
-
-
-class Place(NamedTuple):
-    """Where to listen: ``udp`` or ``tcp`` with a host and a port, or ``unix`` with a path as the host."""
-
-    scheme: str
-    host: str
-    port: int = 0
-
-    def __str__(self) -> str:
-        where = self.host if self.scheme == "unix" else show_address(self.host, self.port)
-        return f"{self.scheme}://{where}"
 
 
 def listen(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) -> int:  # noqa: ARG001 - as all commands
@@ -87,7 +68,7 @@ def listen(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) -
     if options.help:
         print(_HELP, end="")
         return 0
-    place = parsed_place(options.address or f"127.0.0.1:{0 if command else _PORT}")
+    place = parsed_place(options.address or f"127.0.0.1:{0 if command else PORT}")
     wanted = Wanted(options.search_for, options.wait_for, options.dialect if options.validate else None)
     with _ended_by_signals(), Listener(place, wanted) as listener:
         print(f"listening at {listener.place}", file=sys.stderr, flush=True)
@@ -109,7 +90,7 @@ class Listener:
     It listens from the beginning; ``place`` has the port that it became. The end of a ``with`` closes it.
     """
 
-    def __init__(self, place: Place, wanted: Wanted) -> None:
+    def __init__(self, place: Address, wanted: Wanted) -> None:
         self._wanted = wanted
         self._packets = 0
         self._seen = wanted.metric is None
@@ -118,9 +99,9 @@ class Listener:
         self._selector = selectors.DefaultSelector()
         self._server = _bound(place)
         self.place = place
-        if place.scheme != "unix":
-            self.place = Place(place.scheme, *self._server.getsockname()[:2])
-        take = self._accept if place.scheme == "tcp" else self._datagram
+        if place.transport != "unix":
+            self.place = Address(place.transport, *self._server.getsockname()[:2])
+        take = self._accept if place.transport == "tcp" else self._datagram
         self._selector.register(self._server, selectors.EVENT_READ, take)
 
     def listen(self, timeout: float, process: subprocess.Popen[bytes] | None = None) -> int:
@@ -141,10 +122,9 @@ class Listener:
 
     def _lost(self) -> int:
         """How many datagrams the kernel had no room for; only of UDP does it say so."""
-        if self.place.scheme != "udp":
+        if self.place.transport != "udp":
             return 0
-        told = self._server.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 9 * 4)
-        return struct.unpack("9I", told)[-1] if len(told) == 9 * 4 else 0
+        return drops_of(self._server) or 0
 
     def _turn(self, patience: float) -> bool:
         """Take what there is, or what comes within that many seconds; False when nothing did."""
@@ -182,7 +162,7 @@ class Listener:
     def _datagram(self) -> None:
         """Take one: who sends without a pause would have more of them read for ever."""
         with contextlib.suppress(BlockingIOError):
-            packet = self._server.recv(_LARGEST)
+            packet = self._server.recv(LARGEST)
             self._packets += 1
             for line in packet.removesuffix(b"\n").split(b"\n"):
                 self._take(line)
@@ -203,7 +183,7 @@ class Listener:
     def _stream(self, connection: socket.socket, rest: bytearray) -> None:
         """Take the whole lines of what came; each counts as a packet."""
         try:
-            came = connection.recv(_LARGEST)
+            came = connection.recv(LARGEST)
         except BlockingIOError:
             return
         except OSError:
@@ -211,7 +191,7 @@ class Listener:
         rest += came
         *lines, left = bytes(rest).split(b"\n")
         rest[:] = left
-        endless = len(left) > _LARGEST
+        endless = len(left) > LARGEST
         if not came or endless:
             self._selector.unregister(connection)
             connection.close()
@@ -221,7 +201,7 @@ class Listener:
             self._packets += 1
             self._take(line)
         if endless:
-            self._take(left, f"there is no newline in {_LARGEST} bytes: the connection is closed")
+            self._take(left, f"there is no newline in {LARGEST} bytes: the connection is closed")
         elif left and not came:
             self._take(left, "there is no newline at its end")
 
@@ -251,20 +231,24 @@ class Listener:
                 os.close(key.fd)
         self._server.close()
         self._selector.close()
-        if self.place.scheme == "unix":
+        if self.place.transport == "unix":
             Path(self.place.host).unlink(missing_ok=True)
 
 
-def parsed_place(text: str) -> Place:
+def parsed_place(text: str) -> Address:
     """Where ``--address`` says to listen; port 0 is a free one."""
-    match = _SCHEME.fullmatch(text)
-    scheme, rest = (match[1] or "udp", match[2]) if match else ("udp", text)
-    if scheme == "unix":
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "udp", text
+    transport = _TRANSPORTS.get(scheme)
+    if transport is None:
+        raise _wrong(text)
+    if transport == "unix":
         if not rest.startswith("/") or "\0" in rest:
             raise _wrong(text)
-        return Place(scheme, rest)
+        return Address(transport, rest)
     try:
-        return Place(scheme, *parse_address(rest, "address"))
+        return Address(transport, *parse_address(rest, "address"))
     except ConfigError:
         raise _wrong(text) from None
 
@@ -273,12 +257,12 @@ def _wrong(text: str) -> ConfigError:
     return ConfigError(f"--address: {text!r} is wrong: host:port, udp://, tcp:// or unix:///path is right")
 
 
-def _bound(place: Place) -> socket.socket:
-    kind = socket.SOCK_STREAM if place.scheme == "tcp" else socket.SOCK_DGRAM
+def _bound(place: Address) -> socket.socket:
+    kind = socket.SOCK_STREAM if place.transport == "tcp" else socket.SOCK_DGRAM
     family, to = socket.AF_UNIX, place.host
     made: socket.socket | None = None
     try:
-        if place.scheme == "unix":
+        if place.transport == "unix":
             made = socket.socket(family, kind)
             made.bind(to)
         else:
@@ -294,13 +278,15 @@ def _bound(place: Place) -> socket.socket:
     except OSError as error:
         if made is not None:
             made.close()
-        told = f"{error.strerror or error}: another path is right" if place.scheme == "unix" else sockets.remedy(error)
+        told = (
+            f"{error.strerror or error}: another path is right" if place.transport == "unix" else sockets.remedy(error)
+        )
         raise ConfigError(f"--address: {place} cannot be listened on: {told}") from error
     made.setblocking(False)
     return made
 
 
-def _resolved(place: Place, kind: socket.SocketKind) -> list[tuple[Any, ...]]:
+def _resolved(place: Address, kind: socket.SocketKind) -> list[tuple[Any, ...]]:
     try:
         return list(socket.getaddrinfo(place.host or None, place.port, type=kind, flags=socket.AI_PASSIVE))
     except UnicodeError:
@@ -324,7 +310,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _running(command: Sequence[str], place: Place) -> Iterator[subprocess.Popen[bytes] | None]:
+def _running(command: Sequence[str], place: Address) -> Iterator[subprocess.Popen[bytes] | None]:
     """The command with the variables that say where to send; at the end it is ended, if it still runs."""
     if not command:
         yield None
@@ -345,13 +331,12 @@ def _running(command: Sequence[str], place: Place) -> Iterator[subprocess.Popen[
                 process.wait()
 
 
-def environment(place: Place) -> Mapping[str, str]:
+def environment(place: Address) -> Mapping[str, str]:
     """The variables that tell a client of ``place``."""
-    wildcards = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what others listen at
-    reached = place if place.scheme == "unix" else place._replace(host=wildcards.get(place.host, place.host))
-    told = {VARIABLES[0]: str(reached).removeprefix("udp://")}
-    if reached.scheme == "udp" and ":" not in reached.host:
-        told[VARIABLES[1]] = f"{reached.host}:{reached.port}"
+    at = place if place.transport == "unix" else place._replace(host=reached(place.host))
+    told = {VARIABLES[0]: str(at).removeprefix("udp://")}
+    if at.transport == "udp" and ":" not in at.host:
+        told[VARIABLES[1]] = f"{at.host}:{at.port}"
     return told
 
 

@@ -8,14 +8,16 @@ from typing import Literal, NamedTuple
 PORT = 8125
 """What StatsD servers listen on."""
 
-_SCHEMES = {"udp": "udp", "tcp": "tcp", "unix": "unix", "unixgram": "unix"}
+Transport = Literal["udp", "tcp", "unix"]
+
+_SCHEMES: dict[str, Transport] = {"udp": "udp", "tcp": "tcp", "unix": "unix", "unixgram": "unix"}
 _NUMERIC = re.compile(r"\d{1,3}(\.\d{1,3}){3}|.*:.*")
 
 
 class Address(NamedTuple):
     """A server. ``host`` has no brackets; of a unix socket it is the path, and the port is 0."""
 
-    transport: Literal["udp", "tcp", "unix"]
+    transport: Transport
     host: str
     port: int = 0
 
@@ -45,7 +47,7 @@ def parse(text: str, port: int | None = None) -> Address:
             raise ValueError(f"{text!r} is no path of a socket: unix:///run/statsd.sock is one")
         return Address("unix", rest)
     host, number = _split(rest, port)
-    return Address("tcp" if transport == "tcp" else "udp", host, number)
+    return Address(transport, host, number)
 
 
 def _split(text: str, port: int | None) -> tuple[str, int]:

@@ -9,6 +9,8 @@ from statspout.errors import ConfigError
 
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<name>[^\s:/@\[\]]*)):(?P<port>[0-9]{1,5})")
 
+_EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to be asked, not listened on
+
 
 def parse_address(text: str, setting: str) -> tuple[str, int]:
     """``host:port``, ``:port`` or ``[::1]:port`` as (host, port); the host ``""`` is every interface.
@@ -24,6 +26,11 @@ def parse_address(text: str, setting: str) -> tuple[str, int]:
 def show_address(host: str, port: int) -> str:
     """The pair as :func:`parse_address` reads it."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def reached(host: str) -> str:
+    """Where a program of this machine reaches what listens at ``host``: every interface has its loopback among it."""
+    return _EVERYWHERE.get(host, host)
 
 
 def is_loopback(host: str) -> bool:

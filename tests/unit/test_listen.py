@@ -15,8 +15,9 @@ import pytest
 from support.influxdb import free_port
 from support.statsd_lines import SERVERS, TAKEN
 
+from statspout.client.addresses import Address
 from statspout.client.dialects import DIALECTS, series, set_gauge
-from statspout.cmd.listen import Listener, Place, Wanted, environment, parsed_place
+from statspout.cmd.listen import Listener, Wanted, environment, parsed_place
 from statspout.cmd.main import main
 from statspout.sources.apps.statsd.rules import RULES, problem
 
@@ -123,7 +124,7 @@ def test_each_end_has_its_exit_code_and_its_reason(
     ],
 )
 def test_what_does_not_come_in_time(wanted: Wanted, told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with Listener(Place("udp", "127.0.0.1"), wanted) as listener:
+    with Listener(Address("udp", "127.0.0.1"), wanted) as listener:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"a:1|c|#k:placed", (listener.place.host, listener.place.port))
         assert listener.listen(0.01) == 1
@@ -177,7 +178,7 @@ def test_help_among_the_commands_arguments_is_the_commands(capsys: pytest.Captur
 
 
 def test_what_steers_a_terminal_or_is_no_text_is_shown_and_not_done(capsys: pytest.CaptureFixture[str]) -> None:
-    with Listener(Place("udp", "127.0.0.1"), Wanted(dialect="statspout")) as listener:
+    with Listener(Address("udp", "127.0.0.1"), Wanted(dialect="statspout")) as listener:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"a\x1b[2J\xff:1|c", (listener.place.host, listener.place.port))
         assert listener.listen(5) == 1
@@ -189,13 +190,13 @@ def test_what_steers_a_terminal_or_is_no_text_is_shown_and_not_done(capsys: pyte
 # Where it listens
 
 
-def _tcp(place: Place) -> socket.socket:
+def _tcp(place: Address) -> socket.socket:
     return socket.create_connection((place.host, place.port), 5)
 
 
 def test_a_line_without_an_end_is_told_and_its_connection_closed(capsys: pytest.CaptureFixture[str]) -> None:
     wanted = Wanted(packets=1, dialect="statspout")
-    with Listener(Place("tcp", "127.0.0.1"), wanted) as listener, _tcp(listener.place) as endless:
+    with Listener(Address("tcp", "127.0.0.1"), wanted) as listener, _tcp(listener.place) as endless:
         sender = threading.Thread(target=_flood, args=(endless, listener.place))
         sender.start()
         assert listener.listen(30) == 1
@@ -205,7 +206,7 @@ def test_a_line_without_an_end_is_told_and_its_connection_closed(capsys: pytest.
     assert "there is no newline in 65536 bytes: the connection is closed" in err
 
 
-def _flood(connection: socket.socket, place: Place) -> None:
+def _flood(connection: socket.socket, place: Address) -> None:
     with contextlib.suppress(ConnectionError):
         while True:
             connection.sendall(b"x" * 65_536)
@@ -216,7 +217,7 @@ def _flood(connection: socket.socket, place: Place) -> None:
 def test_without_room_for_a_connection_those_that_are_there_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = Wanted(packets=2)
-    with Listener(Place("tcp", "127.0.0.1"), wanted) as it, _tcp(it.place) as one, _tcp(it.place) as two:
+    with Listener(Address("tcp", "127.0.0.1"), wanted) as it, _tcp(it.place) as one, _tcp(it.place) as two:
         os.close(free := os.dup(one.fileno()))
         resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, before[1]))
         try:
@@ -232,7 +233,7 @@ def test_without_room_for_a_connection_those_that_are_there_go_on(capsys: pytest
 
 
 def test_over_tcp_lines_count_and_the_last_needs_its_newline(capsys: pytest.CaptureFixture[str]) -> None:
-    with Listener(Place("tcp", "127.0.0.1"), Wanted(packets=3, dialect="statspout")) as listener:
+    with Listener(Address("tcp", "127.0.0.1"), Wanted(packets=3, dialect="statspout")) as listener:
         with _tcp(listener.place) as one, _tcp(listener.place) as two:
             one.sendall(b"a:1|c\nb:")
             two.sendall(b"x:1|c\n")
@@ -251,7 +252,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_unix_socket_is_gone_in_the_end(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Listener(Place("unix", str(path)), Wanted()) as listener:
+    with Listener(Address("unix", str(path)), Wanted()) as listener:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"a:1|c", str(path))
         assert listener.listen(5) == 0
@@ -282,7 +283,7 @@ def test_what_a_command_is_told_of_the_address(text: str, told: dict[str, str]) 
 
 
 def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with Listener(Place("udp", "127.0.0.1", free_port()), Wanted()) as listener:
+    with Listener(Address("udp", "127.0.0.1", free_port()), Wanted()) as listener:
         assert main(["listen", f"--address={listener.place}"]) == 2
     assert (
         f"--address: {listener.place} cannot be listened on: address already in use: another port is right"
@@ -291,7 +292,7 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_what_the_kernel_had_no_room_for_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with Listener(Place("udp", "127.0.0.1"), Wanted(metric="last")) as listener:
+    with Listener(Address("udp", "127.0.0.1"), Wanted(metric="last")) as listener:
         listener._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for _ in range(50):

@@ -11,12 +11,16 @@ import errno
 import mmap
 import os
 import socket
+import struct
 from collections.abc import Callable
 
 LARGEST = 65_536
 """Bytes that a UDP datagram may have, and one more."""
 
 AT_ONCE = 64
+
+_SO_MEMINFO, _DROPS = 55, 8
+"""Linux' socket option with the state of a socket's memory, 32-bit numbers, and which of them counts its drops."""
 
 
 class _Vector(ctypes.Structure):
@@ -80,6 +84,15 @@ class Batches:
             memory[at : at + length]
             for at, length in zip(range(0, count * LARGEST, LARGEST), self._lengths[:count].tolist(), strict=True)
         ]
+
+
+def drops_of(sock: socket.socket) -> int | None:
+    """How many packets the kernel had no room for, modulo 2**32; None where it does not say."""
+    try:
+        state = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * (_DROPS + 1))
+    except OSError:
+        return None
+    return None if len(state) < 4 * (_DROPS + 1) else int(struct.unpack_from("I", state, 4 * _DROPS)[0])
 
 
 def one_by_one(sock: socket.socket) -> Callable[[], list[bytes]]:

@@ -17,7 +17,7 @@ from statspout.logs import Limited
 from statspout.sources.apps.statsd.addresses import SETTING, Address
 from statspout.sources.apps.statsd.aggregate import Aggregator
 from statspout.sources.apps.statsd.parse import LONGEST_LINE
-from statspout.sources.apps.statsd.receive import AT_ONCE, LARGEST, receiver
+from statspout.sources.apps.statsd.receive import AT_ONCE, LARGEST, drops_of, receiver
 from statspout.sources.apps.statsd.senders import Senders
 from statspout.sources.limits import open_files
 from statspout.telemetry import Heard
@@ -38,9 +38,6 @@ _LAST_BATCHES = 500
 
 _GATHER = 0.005
 """Seconds for which packets gather while they come."""
-
-_SO_MEMINFO, _DROPS = 55, 8
-"""Linux' socket option with the state of a socket's memory, 32-bit numbers, and which of them counts its drops."""
 
 _SO_RCVBUFFORCE = 33
 _CREDENTIALS = struct.Struct("3i")
@@ -232,13 +229,9 @@ class Datagrams:
 
     def drops(self) -> int:
         """How many packets the kernel has dropped since the last time; 0 where it does not say."""
-        try:
-            state = self.sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * (_DROPS + 1))
-        except OSError:
+        count = drops_of(self.sock)
+        if count is None:
             return 0
-        if len(state) < 4 * (_DROPS + 1):
-            return 0
-        count: int = struct.unpack_from("I", state, 4 * _DROPS)[0]
         new, self._dropped = (count - self._dropped) % 2**32, count
         return new
 

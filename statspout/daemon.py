@@ -115,8 +115,8 @@ class Daemon:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
-            if self.statsd is not None:
-                self.statsd.finish(self.router)
+            for source in self._sources:
+                source.finish(self.router)
 
     async def look(self) -> str:
         """Who the engine is and how many containers run, or SourceError."""
@@ -143,13 +143,14 @@ class Daemon:
                 for route in self.router.routes:
                     route.start()
                 await self.web.start()
-                if self.statsd is not None and not self.settings.once:
-                    await self.statsd.open()
+                if not self.settings.once:
+                    for source in self._sources:
+                        await source.open()
                 self._say_what_runs()
                 yield
             finally:
-                if self.statsd is not None:
-                    self.statsd.close()
+                for source in self._sources:
+                    source.close()
                 # A stubborn push, and then its close, each have so long beside the drain itself.
                 patience = DRAIN - 2 * CLOSE_PATIENCE
                 stopping = [route.stop(patience) for route in self.router.routes]

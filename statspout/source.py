@@ -28,11 +28,27 @@ class Sink(Protocol):
 
 
 class Source(ABC):
-    """Something that produces samples for as long as it is run."""
+    """Something that produces samples for as long as it is run.
+
+    :meth:`open` comes first, :meth:`finish` when nobody runs it any more, and :meth:`close` last, also without the
+    others: a program that ends at once, or takes one sample of everybody, opens nothing.
+    """
+
+    async def open(self) -> None:
+        """Take what it needs of this machine, before anything runs. ConfigError when that cannot be had."""
+        return
 
     @abstractmethod
     async def run(self, sink: Sink) -> None:
         """Produce samples until cancelled. Trouble is the source's own: it is logged and counted, and it goes on."""
+
+    def finish(self, sink: Sink) -> None:  # noqa: ARG002 - for subclasses
+        """Nobody runs it any more: take nothing new, and give what is left."""
+        return
+
+    def close(self) -> None:
+        """Release everything. Harmless when not open."""
+        return
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, gc=False):

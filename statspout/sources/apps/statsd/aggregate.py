@@ -301,8 +301,7 @@ class Aggregator:
     # the flush
 
     def _flushed(self, series: Series, end_ns: int, now: float, interval: float, host: str) -> Metric | None:
-        if self._series.get(series.identity) is not series:
-            return None  # Nothing came of it, and it made room for another between two slices.
+        # One that made room for another between two slices is asked once more: nothing came of it.
         series.settle()
         over = self._meet(series)
         if series.touched:

@@ -11,6 +11,7 @@ import errno
 import select
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -43,7 +44,7 @@ class _Waiting(NamedTuple):
     lines: int
 
 
-class Channel:
+class Channel(ABC):
     """What datagrams and streams have in common: the backlog, and the thread that carries it off.
 
     The thread is there from the first packet that has to wait, and sleeps when none does.
@@ -173,7 +174,8 @@ class Channel:
             self._askers.append(asker)
 
     def _look_up(self) -> None:
-        """Look up anew where the server is, if it is time to."""
+        """Look up anew where the server is, if it is time to: of a stream that is known with each connection."""
+        return
 
     def _carry(self) -> None:
         """Send what waits, until nothing does."""
@@ -202,13 +204,13 @@ class Channel:
             say_once(f"{self.address}: {error}; it is tried again")
         return self._socket is not None
 
+    @abstractmethod
     def _connect(self) -> None:
         """Set ``_socket``, or raise OSError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _transmit(self) -> bool:
         """Send some of what waits; False where it takes a pause, or a new connection, to go on."""
-        raise NotImplementedError
 
     def _disconnect(self) -> None:
         with self._lock:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from math import fsum, isfinite
 from typing import Any
@@ -57,7 +58,7 @@ def total(values: Iterable[Number]) -> Number:
     return finite(result if type(result) is int else fsum(values))
 
 
-class Series:
+class Series(ABC):
     """``values`` is what was reported since it was last told; ``listed``: someone is to look at it.
 
     ``stateful``: what is sent follows from all there ever was, so the client can never forget it. ``one`` is what tells
@@ -96,9 +97,9 @@ class Series:
         """Keep less for the same; False where nothing can be left out."""
         return False
 
+    @abstractmethod
     def lines(self, size: int) -> Iterator[str]:
         """What tells all that was reported, in lines of at most ``size`` bytes where that is a choice."""
-        raise NotImplementedError
 
     def forget(self) -> None:
         """Nothing was reported: in a child, where what was is another process's to tell."""

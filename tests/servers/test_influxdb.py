@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.influxdb import Influxd
+from support.influxdb import SUMMED_UP, Influxd
 
 from statspout import ContainerSample, Rejected, Repository, RepositoryError, TooLarge
 from statspout.catalogue import ENTRIES
@@ -70,19 +70,8 @@ def now(seconds_ago: float = 0) -> int:
 def test_what_applications_report_comes_back_kind_by_kind(influxd: Influxd, database: str) -> None:
     opened(influxd, database).push([sample(), *metrics(), metric("shop.gauge", "gauge", container=None, context="why")])
     rows = [row for row in influxd.rows(database) if row.pop("measurement").startswith("shop.")]
-    parts = {
-        "count": 4,
-        "sum": 100,
-        "min": 10,
-        "max": 40,
-        "mean": 25,
-        "stdev": 11.25,
-        "p50": 20,
-        "p95": 40,
-        "p99.9": 40,
-    }
     values: list[dict[str, Any]] = [
-        {"value": 12, "rate": 2.4}, {"value": 120}, {"value": 2.5}, parts, parts, {"value": 3},
+        {"value": 12, "rate": 2.4}, {"value": 120}, {"value": 2.5}, SUMMED_UP, SUMMED_UP, {"value": 3},
         {"text": "version 7 is out"},
     ]  # fmt: skip
     nobody = {"time": sample().time_ns, "host": "node-1", "env": "prod"}

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
-from support.influxdb import VictoriaMetrics
+from support.influxdb import SUMMED_UP, VictoriaMetrics
 
 from statspout import ContainerSample, Rejected, Repository, RepositoryError
 from statspout.catalogue import ENTRIES
@@ -182,20 +182,9 @@ def test_what_applications_report_comes_back_but_for_texts(
         opened(victoria, **api).push([sample(host=host), *reported])
     assert (caught.value.indices, caught.value.rest) == (frozenset({7}), "stored")
     found = victoria.series(f'{{__name__=~"shop.*",host="{host}"}}')
-    parts = {
-        "count": 4,
-        "sum": 100,
-        "min": 10,
-        "max": 40,
-        "mean": 25,
-        "stdev": 11.25,
-        "p50": 20,
-        "p95": 40,
-        "p99.9": 40,
-    }
     expected = {"shop.counter_delta_value": 12, "shop.counter_delta_rate": 2.4, "shop.counter_total_value": 120}
     expected |= {"shop.gauge_value": 2.5, "shop.set_value": 3}
-    expected |= {f"shop.{kind}_{part}": value for kind in ("timer", "histogram") for part, value in parts.items()}
+    expected |= {f"shop.{kind}_{part}": value for kind in ("timer", "histogram") for part, value in SUMMED_UP.items()}
     assert {name: value for name, [value] in values(found).items()} == expected
     assert all(one["metric"]["container"] == "web" and one["metric"]["env"] == "prod" for one in found)
 

@@ -36,6 +36,11 @@ APIS: dict[str, dict[str, str]] = {
 }
 """Settings for either API."""
 
+SUMMED_UP = {
+    "count": 4, "sum": 100, "min": 10, "max": 40, "mean": 25, "stdev": 11.25, "p50": 20, "p95": 40, "p99.9": 40,
+}  # fmt: skip
+"""The fields of the timer, and of the histogram, that :func:`statspout.testing.metrics` has."""
+
 HOW = "run scripts/setup-servers on Debian, or install influxdb 1.x and victoria-metrics"
 _START = 30.0
 

@@ -32,10 +32,19 @@ def check(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) ->
         print(f"unusable      {name}: {reason}")
     for note in config.notes:
         print(f"note          {note}")
-    try:
-        print(f"engine        {asyncio.run(daemon.look())}")
-    except SourceError as error:
-        address = str(daemon.endpoint.address)
-        print(f"engine        {censored(str(error) if address in str(error) else f'{address}: {error}')}")
-        return 1
-    return 0
+    return asyncio.run(_look(daemon))
+
+
+async def _look(daemon: Daemon) -> int:
+    """Print a line for each engine; 1 when one does not answer."""
+    code = 0
+    async for engine, found in daemon.look():
+        if isinstance(found, SourceError):
+            code = 1
+            where = str(engine.endpoint if engine.endpoint.name else engine.endpoint.address)
+            address = str(engine.endpoint.address)
+            named = engine.endpoint.name or address not in str(found)
+            print(f"engine        {censored(f'{where}: {found}' if named else str(found))}")
+        else:
+            print(f"engine        {found}")
+    return code

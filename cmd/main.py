@@ -105,12 +105,15 @@ def _command(arguments: list[str]) -> str:
 
 
 def _run(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
-    from statspout.config import configure, placed
-    from statspout.daemon import run_daemon
+    from statspout.config import Config, configure, placed
+    from statspout.program import run_daemon
 
-    config = configure(arguments, os.environ, classes, every=False)
+    def read() -> Config:
+        return configure(arguments, os.environ, classes, every=False)
+
+    config = read()
     with placed(config.given):
-        return run_daemon(config.settings, config.repositories, config.notes)
+        return run_daemon(config.settings, config.repositories, config.notes, read)
 
 
 def _help(arguments: list[str], classes: Sequence[type[Repository]]) -> int:

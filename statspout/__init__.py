@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from statspout.cmd.main import main
-    from statspout.daemon import run, serve
     from statspout.errors import (
         BadAnswer,
         Closed,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from statspout.handling import Choice, Handling
     from statspout.latest import Latest, LatestMetrics
     from statspout.options import option
+    from statspout.program import run, serve
     from statspout.repository import LiveRepository, Repository
     from statspout.sample import Container, ContainerSample, Interface, Metric, Point, Sample, Summary
     from statspout.source import Sink, Source
@@ -36,12 +36,12 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "cmd.main": "main",
-    "daemon": "run serve",
     "errors": "BadAnswer Closed ConfigError EngineDown Refused Rejected RepositoryError RetryAfter SourceError "
     "StatspoutError Timeout TooLarge",
     "handling": "Choice Handling",
     "latest": "Latest LatestMetrics",
     "options": "option",
+    "program": "run serve",
     "repository": "LiveRepository Repository",
     "sample": "Container ContainerSample Interface Metric Point Sample Summary",
     "source": "Sink Source",

@@ -1,44 +1,38 @@
-"""Start, run, stop: the daemon as a story read from top to bottom."""
+"""Start, run, change, stop: the daemon as a story read from top to bottom."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import math
 import os
-import signal
-import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
-from statspout import __version__
+from statspout.announce import say_what_is_heard, say_what_is_served, say_what_runs
 from statspout.delivery.backoff import Backoff
 from statspout.delivery.delivery import CLOSE_PATIENCE, Delivery
 from statspout.errors import ConfigError, SourceError, told
-from statspout.gathering import GatheringLoop
 from statspout.health import Health
-from statspout.logs import Limited, counted, setup
+from statspout.instances import check_instances
+from statspout.logs import Limited, counted
 from statspout.notify import NOBODY, Supervisor
-from statspout.options import described, settings_of
+from statspout.options import settings_of
 from statspout.quantities import amount, seconds
-from statspout.registry import check_class, check_instance, check_needs
-from statspout.repository import LiveRepository, Repository, handling_of, name_of, prefix_of, settings_told
+from statspout.reload import as_started, changed, fields_of, same_repository, told_changes
+from statspout.repository import LiveRepository, Repository, name_of, prefix_of
 from statspout.router import Route, Router, route_to
 from statspout.settings import Settings
 from statspout.source import Source
-from statspout.sources.collectors import SHORTEST, choice_of
+from statspout.sources.collectors import SHORTEST
 from statspout.sources.engine.address import unix_address
-from statspout.sources.engine.client import EngineClient, api_override
-from statspout.sources.engine.endpoint import Endpoint, endpoint_of
-from statspout.sources.engine.source import EngineSource
-from statspout.sources.filters import Filters
+from statspout.sources.engine.endpoint import Endpoint
+from statspout.sources.engines import WatchedEngine, planned_engines
 from statspout.sources.roster import Roster
-from statspout.telemetry import Telemetry
+from statspout.telemetry import Heard, Telemetry
 from statspout.web.access import access_of
-from statspout.web.address import is_loopback, show_address
 from statspout.web.server import WebServer
 from statspout.web.tls import tls_of
 
@@ -51,85 +45,90 @@ log = logging.getLogger("statspout")
 DRAIN = 10.0
 """Seconds after a signal by which everything has ended; undelivered samples are counted as lost then."""
 
-_LAST = 0.5
-"""Seconds for what a repository leaves running on the loop, or in its threads, after that."""
-
-_ONE_SIGNAL = 0.5
-"""Seconds in which a second signal is the first once more: `timeout`, and some supervisors, signal a process twice."""
-
 _SOURCE_PAUSE = 5.0
 
 
 class Daemon:
-    """One engine's containers, routed to ``repositories``. ConfigError when a setting is wrong."""
+    """The containers of one engine or several, routed to ``repositories``. ConfigError when a setting is wrong."""
 
     def __init__(self, settings: Settings, repositories: Sequence[Repository]) -> None:
+        check_instances(repositories)
         self.settings = settings
-        self.telemetry = Telemetry()
-        _check_instances(repositories)
+        self.heard = Heard()
         self.spools = _spools(settings)
+        for repository in repositories:
+            _tell_interval(repository, settings)
         self.router = Router([route_to(repository, self.spools) for repository in repositories])
-        self.health = Health(self.telemetry, self.router.routes, max(SHORTEST, settings.interval))
-        self.web = WebServer(access_of(settings), tls_of(settings))
-        self._mount()
+        self.engines: list[WatchedEngine] = []
+        self._telemetries: list[Telemetry] = []
+        self._rosters: list[Roster] = []
+        self.health = Health(self._telemetries, self.heard, self.router.routes, _interval(settings))
+        self.web = self._served(settings, self.router.routes)
         if settings.once and not any(isinstance(route, Delivery) for route in self.router.routes):
             raise ConfigError("--once: live values end with the program: a repository that stores, as stdout, is right")
-        api = api_override()
-        endpoint = None if settings.demo else endpoint_of(settings, os.environ)
-        self._choice = choice_of(settings, endpoint.address if endpoint else None)
-        self._roster = Roster()
-        self.statsd = self._listening() if settings.listen_statsd else None
-        # Last, for it may start an engine: whatever is wrong has been said by now.
+        planned = planned_engines(settings, os.environ)
+        self.statsd = self._listening(settings)
+        self._running: dict[Source, asyncio.Task[None]] = {}
         self._engine = ExitStack()
-        self.endpoint = endpoint or self._demo_engine()
-        self._client = EngineClient(self.endpoint.address, api)
-        self._engine_source = EngineSource(
-            self._client,
-            self.telemetry,
-            interval=settings.interval,
-            daemons=settings.daemons,
-            filters=Filters(settings.ignore, settings.filter_include, settings.filter_exclude),
-            host=settings.host_name,
-            roots=self._choice.roots,
-            insist=self._choice.insist,
-            roster=self._roster,
-        )
-        self._sources: list[Source] = [self._engine_source, *([self.statsd] if self.statsd else [])]
+        self._simulated: Endpoint | None = None
+        # Last, for it may start an engine: whatever is wrong has been said by now.
+        self._watch([WatchedEngine(one, settings, self._demo_engine) for one in planned])
 
-    async def run(self, stop: asyncio.Event, supervisor: Supervisor = NOBODY) -> int:
-        """Run until ``stop`` is set, or until nobody wants more; returns the exit code."""
+    @property
+    def _sources(self) -> list[Source]:
+        return [*(engine.source for engine in self.engines), *([self.statsd] if self.statsd else [])]
+
+    async def run(
+        self,
+        stop: asyncio.Event,
+        supervisor: Supervisor = NOBODY,
+        again: asyncio.Event | None = None,
+        reload: Callable[[], Awaitable[None]] | None = None,
+    ) -> int:
+        """Run until ``stop`` is set, or until nobody wants more; returns the exit code.
+
+        Whenever ``again`` is set, ``reload`` is called, which may :meth:`change` everything.
+        """
         async with self._serving(), supervisor.watching(self.health.line):
             if self.settings.once:
                 code = await _first_of(self._once(), stop) or int(stop.is_set())
             else:
-                code = await self._until(stop)
+                code = await self._until(stop, supervisor, again or asyncio.Event(), reload)
                 queued = sum(route.books.queued for route in self.router.routes)
                 log.info("stopping: what is queued is delivered first: %s", counted(queued, "sample"))
         return 1 if self.settings.once and any(map(_lost, self.router.routes)) else code
 
-    async def _until(self, stop: asyncio.Event) -> int:
-        running = [asyncio.create_task(self._collect(source)) for source in self._sources]
+    async def _until(
+        self,
+        stop: asyncio.Event,
+        supervisor: Supervisor,
+        again: asyncio.Event,
+        reload: Callable[[], Awaitable[None]] | None,
+    ) -> int:
+        for source in self._sources:
+            self._run_source(source)
         try:
-            return await _first_of(self._wanted(), stop)
+            while True:
+                code = await _first_of(_first_of(self._wanted(), again), stop)
+                if stop.is_set() or not again.is_set() or reload is None:
+                    return code
+                again.clear()
+                with supervisor.reloading():
+                    await reload()
         finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-            for source in self._sources:
-                source.finish(self.router)
+            sources = list(self._running)
+            await self._end_sources(sources)
 
-    async def look(self) -> str:
-        """Who the engine is and how many containers run, or SourceError."""
+    async def look(self) -> AsyncIterator[tuple[WatchedEngine, str | SourceError]]:
+        """Each engine with who it is and how many containers run there, or with why that is not known."""
         with self._engine:
-            try:
-                engine = await self._client.negotiate()
-                running = await self._client.list_running()
-            finally:
-                self._client.close()
-        spoken = "unknown" if engine.api is None else "{}.{}".format(*engine.api)
-        count = counted(len(running), "running container")
-        kind = "Podman" if engine.podman else "version"
-        return f"{self.endpoint}: {kind} {engine.version}, API {spoken}, {count}"
+            for engine in self.engines:
+                try:
+                    yield engine, await _look(engine)
+                except SourceError as error:
+                    yield engine, error
+                finally:
+                    engine.client.close()
 
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
@@ -146,7 +145,7 @@ class Daemon:
                 if not self.settings.once:
                     for source in self._sources:
                         await source.open()
-                self._say_what_runs()
+                self._announce()
                 yield
             finally:
                 for source in self._sources:
@@ -154,34 +153,186 @@ class Daemon:
                 # A stubborn push, and then its close, each have so long beside the drain itself.
                 patience = DRAIN - 2 * CLOSE_PATIENCE
                 stopping = [route.stop(patience) for route in self.router.routes]
-                for error in await asyncio.gather(*stopping, self.web.stop(), return_exceptions=True):
-                    if error is not None:
-                        log.error("stopping: %r", error)
+                _tell_errors(await asyncio.gather(*stopping, self.web.stop(), return_exceptions=True))
 
-    def _listening(self) -> StatsdSource:
+    def _announce(self) -> None:
+        say_what_runs(self.settings, self.engines, self.router.routes)
+        say_what_is_served(self.web)
+        if self.statsd is not None:
+            say_what_is_heard(self.statsd, self.settings)
+
+    # other settings
+
+    async def change(self, settings: Settings, repositories: Sequence[Repository]) -> None:
+        """Go on with these: what they do not change goes on as it is. ConfigError, and nothing is changed, when wrong.
+
+        A repository of the same name and other settings takes over what waits, and its books. What only a start reads
+        stays as it was.
+        """
+        check_instances(repositories)
+        settings = as_started(self.settings, settings)
+        for repository in repositories:
+            _tell_interval(repository, settings)
+        routes = [self._kept(repository) or route_to(repository, self.spools) for repository in repositories]
+        planned = planned_engines(settings, os.environ)
+        engines = [WatchedEngine(one, settings, self._demo_engine) for one in planned]
+        web = self._served(settings, routes) if self._serves_other(settings, routes) else self.web
+        statsd = self._listening(settings) if self._hears_other(settings) else self.statsd
+        async with AsyncExitStack() as undo:
+            await self._begin_serving(routes, web, undo)
+            if statsd is not self.statsd:
+                await self._listen_with(statsd)
+            undo.pop_all()
+        log.info("%s", self._told(routes, engines, web, statsd))
+        before, self.web, self.settings = self.web, web, settings
+        if before is not web:
+            await before.stop()
+            say_what_is_served(web)
+        await self._route_to(routes)
+        await self._watch_instead(engines)
+        self.health.interval = _interval(settings)
+
+    def _kept(self, repository: Repository) -> Route | None:
+        """The way of an equal one that is there already."""
+        route = self._route(name_of(repository))
+        return route if route is not None and same_repository(route.repository, repository) else None
+
+    def _route(self, name: str) -> Route | None:
+        return next((route for route in self.router.routes if route.name == name), None)
+
+    def _serves_other(self, settings: Settings, routes: Sequence[Route]) -> bool:
+        live = [[route for route in each if _is_live(route)] for each in (self.router.routes, routes)]
+        return live[0] != live[1] or changed(fields_of("web.", "health."), self.settings, settings)
+
+    def _hears_other(self, settings: Settings) -> bool:
+        return changed([*fields_of("listen.statsd"), "interval"], self.settings, settings)
+
+    async def _begin_serving(self, routes: Sequence[Route], web: WebServer, undo: AsyncExitStack) -> None:
+        """Open the live repositories that are new, and serve them beside those that are still served."""
+        for route in routes:
+            if _is_live(route) and route not in self.router.routes:
+                undo.push_async_callback(route.stop, 0.0)
+                route.start()
+        if web is not self.web:
+            undo.push_async_callback(web.stop)
+            await web.start(instead_of=self.web)
+
+    async def _listen_with(self, statsd: StatsdSource | None) -> None:
+        """Listen by other settings. They may have an address in common: so the one before ends first."""
+        before = self.statsd
+        if before is not None:
+            await self._end_sources([before])
+            before.close()
+        try:
+            if statsd is not None:
+                await statsd.open()
+        except ConfigError:
+            if before is not None:
+                await before.open()
+                self._run_source(before)
+            raise
+        self.statsd = statsd
+        if statsd is not None:
+            self._run_source(statsd)
+
+    def _told(
+        self, routes: list[Route], engines: list[WatchedEngine], web: WebServer, statsd: StatsdSource | None
+    ) -> str:
+        """What is other than before, in one line."""
+        of_engines = "" if _alike(engines, self.engines) else "the engines are asked anew"
+        of_web = "" if web is self.web else "what is served is served anew"
+        of_statsd = "" if statsd is self.statsd else "StatsD is listened to anew"
+        parts = [*told_changes(self.router.routes, routes), of_engines, of_web, of_statsd]
+        return f"reloaded: {', '.join(filter(None, parts)) or 'nothing is other than before'}"
+
+    async def _route_to(self, routes: list[Route]) -> None:
+        """Hand samples to these from now on; what waits elsewhere is handed over, or delivered."""
+        before = list(self.router.routes)
+        ending = [route for route in before if all(route.name != new.name for new in routes)]
+        self.router.routes[:] = [self._route(route.name) or route for route in routes]
+        for route in routes:
+            if all(route.name != old.name for old in before) and not _is_live(route):
+                route.start()
+        replacing = [self._replace(old, new) for new in routes for old in before if _succeeds(new, old)]
+        stopping = [route.stop(DRAIN - 2 * CLOSE_PATIENCE) for route in ending]
+        _tell_errors(await asyncio.gather(*replacing, *stopping, return_exceptions=True))
+
+    async def _replace(self, old: Route, new: Route) -> None:
+        """Let ``new`` go on where ``old`` is; until it does, ``old`` takes what comes."""
+        at = self.router.routes.index(old)
+        if isinstance(old, Delivery) and isinstance(new, Delivery) and (old.spool is None) == (new.spool is None):
+            await old.retire()
+            self.router.routes[at] = new
+            new.succeed(old)
+        else:
+            if not _is_live(new):
+                await old.stop(DRAIN - 2 * CLOSE_PATIENCE)  # they may have a file in common
+                new.start()
+            self.router.routes[at] = new
+            if _is_live(new):
+                await old.stop(DRAIN - 2 * CLOSE_PATIENCE)
+
+    async def _watch_instead(self, engines: list[WatchedEngine]) -> None:
+        """Watch these engines from now on; those that are as before are not disturbed."""
+        before = {engine.endpoint.name: engine for engine in self.engines}
+        merged = [_kept_engine(engine, before.get(engine.endpoint.name)) for engine in engines]
+        ending = [engine for engine in self.engines if engine not in merged]
+        await self._end_sources([engine.source for engine in ending])
+        for engine in ending:
+            engine.source.close()
+            successor = next((new for new in merged if new.endpoint.name == engine.endpoint.name), None)
+            if successor is not None:
+                successor.follow(engine)
+                continue
+            for target in engine.source.roster.targets.values():
+                self.router.clear(target.container)
+        self._watch(merged)
+        for engine in merged:
+            if engine.source not in self._running:
+                self._run_source(engine.source)
+
+    # parts
+
+    def _watch(self, engines: list[WatchedEngine]) -> None:
+        """These are the engines, for all who look at them."""
+        self.engines = engines
+        self._telemetries[:] = [engine.telemetry for engine in engines]
+        self._rosters[:] = [engine.source.roster for engine in engines]
+
+    def _listening(self, settings: Settings) -> StatsdSource | None:
+        if not settings.listen_statsd:
+            return None
         from statspout.sources.apps.statsd.source import StatsdSource  # only where it is wanted
 
-        heard, roots = self.telemetry.heard, self._choice.roots
-        # The host becomes known with the engine.
-        return StatsdSource(self.settings, heard, self._roster, roots, lambda: self._engine_source.host)
+        return StatsdSource(settings, self.heard, self._rosters, self._own_host)
 
-    def _mount(self) -> None:
-        for route in self.router.routes:
-            repository = route.repository
-            _tell_interval(repository, self.settings)
-            if isinstance(repository, LiveRepository):
-                self._mount_live(repository)
-        if self.settings.health_address:
-            routes, open_paths = self.health.routes(), self.health.open_paths
-            self.web.mount(self.settings.health_address, routes, "health.address", "health", open_paths)
+    def _own_host(self) -> str:
+        """The host of what comes from no container: the engine's, which is known when it was met; of several, ours."""
+        if len(self._rosters) == 1:
+            return self._rosters[0].host
+        return self.settings.host_name or os.uname().nodename
 
-    def _mount_live(self, repository: LiveRepository) -> None:
-        try:
-            routes = repository.routes()
-        except Exception as error:
-            raise ConfigError(f"repository {name_of(repository)}: {told(error)}") from error
-        name = name_of(repository)
-        self.web.mount(repository.address, routes, f"{prefix_of(repository)}.address", name)
+    def _served(self, settings: Settings, routes: Sequence[Route]) -> WebServer:
+        """A server of all that is to be served, not started."""
+        web = WebServer(access_of(settings), tls_of(settings))
+        for route in routes:
+            if isinstance(route.repository, LiveRepository):
+                _mount_live(web, route.repository)
+        if settings.health_address:
+            web.mount(settings.health_address, self.health.routes(), "health.address", "health", self.health.open_paths)
+        return web
+
+    def _run_source(self, source: Source) -> None:
+        self._running[source] = asyncio.create_task(self._collect(source))
+
+    async def _end_sources(self, sources: Sequence[Source]) -> None:
+        """Run them no more, and let them give what they have."""
+        tasks = [self._running.pop(source) for source in sources if source in self._running]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for source in sources:
+            source.finish(self.router)
 
     async def _collect(self, source: Source) -> None:
         """Run a source for ever; should it fail in a way it does not know itself, say so and run it again."""
@@ -197,18 +348,23 @@ class Daemon:
 
     async def _once(self) -> int:
         began = time.monotonic()
+        counts = await asyncio.gather(*(self._once_of(engine) for engine in self.engines))
+        log.info("%s in %.1f s", counted(sum(count or 0 for count in counts), "sample"), time.monotonic() - began)
+        return int(None in counts)
+
+    async def _once_of(self, engine: WatchedEngine) -> int | None:
+        """How many samples there were of one engine; None when it was not there."""
         try:
-            count = await self._engine_source.once(self.router)
+            count = await engine.source.once(self.router)
         except TimeoutError:
-            log.error("engine %s did not list its containers within 10 s", self._client.address)
-            return 1
+            log.error("%s did not list its containers within 10 s", engine.client)
+            return None
         except SourceError as error:
             log.error("the engine is not there: %s", error)
-            return 1
+            return None
         if not count:
-            log.warning("engine %s: no running container gave a sample", self._client.address)
-        log.info("%s in %.1f s", counted(count, "sample"), time.monotonic() - began)
-        return 0
+            log.warning("%s: no running container gave a sample", engine.client)
+        return count
 
     async def _wanted(self) -> int:
         """Return when every repository is closed for good."""
@@ -217,44 +373,52 @@ class Daemon:
         return 0
 
     def _demo_engine(self) -> Endpoint:
-        return Endpoint(unix_address(self._engine.enter_context(_simulated()), "demo"))
+        if self._simulated is None:
+            self._simulated = Endpoint(unix_address(self._engine.enter_context(_simulated()), "demo"))
+        return self._simulated
 
-    def _say_what_runs(self) -> None:
-        names = ", ".join(route.name for route in self.router.routes)
-        engine = "the simulated engine" if self.settings.demo else f"engine {self.endpoint}"
-        every = "once" if self.settings.once else f"every {self.settings.interval:g} s"
-        log.info("statspout %s: %s from %s to %s", __version__, every, engine, names)
-        if self.endpoint.address.unchecked:
-            log.warning("the engine's certificate is not checked: whoever is on the way to it can take its place")
-        if self._choice.why and not self.settings.demo:
-            log.info("all figures are the engine's: %s", self._choice.why)
-        if own := described(self.settings, changed=True):
-            log.info("settings: %s", own)
-        for route in self.router.routes:
-            repository = route.repository
-            log.info("repository %s: %s", route.name, settings_told(repository))
-        for setting, host, port in self.web.bound:
-            log.info("%s: %s://%s", setting, self.web.scheme, show_address(host, port))
-        self._say_who_is_answered()
-        if self.statsd is not None:
-            self._say_what_is_heard(self.statsd)
 
-    def _say_who_is_answered(self) -> None:
-        restricted, bound = self.web.access.restricted, self.web.bound
-        if not bound and (restricted or self.web.tls):
-            log.warning("--web.* has no effect: nothing is served")
-        if self.web.tls or all(is_loopback(host) for _, host, _ in bound):
-            return
-        if restricted:
-            log.info("what is served, and the credentials for it, pass the network unencrypted: docs/security.md")
-        else:
-            log.info("whoever reaches these addresses is answered, unencrypted: docs/security.md")
+def _interval(settings: Settings) -> float:
+    return max(SHORTEST, settings.interval)
 
-    def _say_what_is_heard(self, statsd: StatsdSource) -> None:
-        if self.settings.once:
-            log.warning("--listen.statsd has no effect: --once does not wait for what applications say")
-        for address in statsd.listener.bound:
-            log.info("listen.statsd: %s, added up every %g s", address, statsd.interval)
+
+def _is_live(route: Route) -> bool:
+    return isinstance(route.repository, LiveRepository)
+
+
+def _succeeds(new: Route, old: Route) -> bool:
+    """Whether it is another that takes the place of one of its name."""
+    return new is not old and new.name == old.name
+
+
+def _alike(engines: Sequence[WatchedEngine], others: Sequence[WatchedEngine]) -> bool:
+    return [engine.like for engine in engines] == [engine.like for engine in others]
+
+
+def _kept_engine(engine: WatchedEngine, before: WatchedEngine | None) -> WatchedEngine:
+    return before if before is not None and before.like == engine.like else engine
+
+
+async def _look(engine: WatchedEngine) -> str:
+    found = await engine.client.negotiate()
+    running = await engine.client.list_running()
+    spoken = "unknown" if found.api is None else "{}.{}".format(*found.api)
+    kind = "Podman" if found.podman else "version"
+    return f"{engine.endpoint}: {kind} {found.version}, API {spoken}, {counted(len(running), 'running container')}"
+
+
+def _tell_errors(outcomes: Sequence[object]) -> None:
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            log.error("stopping: %r", outcome)
+
+
+def _mount_live(web: WebServer, repository: LiveRepository) -> None:
+    try:
+        routes = repository.routes()
+    except Exception as error:
+        raise ConfigError(f"repository {name_of(repository)}: {told(error)}") from error
+    web.mount(repository.address, routes, f"{prefix_of(repository)}.address", name_of(repository))
 
 
 def _spools(settings: Settings) -> SpoolDirectory | None:
@@ -281,33 +445,6 @@ def _tell_interval(repository: Repository, settings: Settings) -> None:
         repository.interval = math.inf if settings.once else max(shortest, settings.interval)
 
 
-def _check_instances(repositories: Sequence[Repository]) -> None:
-    if not isinstance(repositories, Sequence) or not repositories:
-        raise ConfigError("repositories: a list of at least one instance is right, such as [Graphite()]")
-    classes: dict[str, type[Repository]] = {}
-    names: set[str] = set()
-    for repository in repositories:
-        if not isinstance(repository, Repository):
-            name = getattr(repository, "__name__", type(repository).__name__)
-            raise ConfigError(f"repositories: {name} is no instance of a repository: {name}() is right")
-        _check_instance(repository, classes, names)
-
-
-def _check_instance(repository: Repository, classes: dict[str, type[Repository]], names: set[str]) -> None:
-    cls, name = type(repository), name_of(repository)
-    where = f"repositories: {cls.__name__}"
-    if cls not in classes.values():
-        check_class(cls, where)
-        check_needs(cls)
-    if classes.setdefault(cls.name, cls) is not cls or name in names:
-        raise ConfigError(f"{where}: there is a repository {name!r} already: another name, or instance=, is needed")
-    if repository.instance:
-        check_instance(repository.instance, where)
-    names.add(name)
-    if repository.handling is not None and not isinstance(repository.handling, handling_of(cls)):
-        raise ConfigError(f"{where}: handling={repository.handling!r} is wrong: a {handling_of(cls).__name__} is right")
-
-
 @contextmanager
 def _simulated() -> Iterator[str]:
     from statspout.testing import demo_engine
@@ -316,9 +453,9 @@ def _simulated() -> Iterator[str]:
         yield engine.socket_path
 
 
-async def _first_of(work: Any, stop: asyncio.Event) -> int:
+async def _first_of(work: Awaitable[int], stop: asyncio.Event) -> int:
     """The exit code of ``work``, or 0 when ``stop`` is set before it ends."""
-    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    working, stopping = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         return int(working.result()) if working.done() else 0
@@ -326,82 +463,3 @@ async def _first_of(work: Any, stop: asyncio.Event) -> int:
         working.cancel()
         stopping.cancel()
         await asyncio.gather(working, stopping, return_exceptions=True)
-
-
-async def serve(repositories: Sequence[Repository], *, stop: asyncio.Event | None = None, **settings: Any) -> None:
-    """Collect inside an application's own loop until ``stop`` is set or the task is cancelled.
-
-    ``settings`` are the fields of :class:`statspout.settings.Settings`, such as ``interval=1``.
-    """
-    await Daemon(_in_code(settings), repositories).run(stop or asyncio.Event())
-
-
-def run(repositories: Sequence[Repository], **settings: Any) -> int:
-    """Collect until SIGTERM or SIGINT, deliver what is queued, return the exit code. ``settings`` are as for serve."""
-    return run_daemon(_in_code(settings), repositories)
-
-
-def _in_code(settings: dict[str, Any]) -> Settings:
-    """Settings given as keywords; ConfigError for those that would have no effect."""
-    for name in ("config", "plugin", "repository"):
-        if name in settings:
-            raise ConfigError(f"--{name}: only the command line reads it: instances of repositories are right here")
-    return Settings(**settings)
-
-
-def run_daemon(settings: Settings, repositories: Sequence[Repository], notes: Sequence[str] = ()) -> int:
-    """Run the program: ``notes`` are logged first; the first signal drains, the second ends it at once."""
-    setup(settings.log_level, settings.log_format)
-    for note in notes:
-        log.warning("%s", note)
-    last = threading.Timer(_LAST, _leave, [0])
-    last.daemon = True
-    _tune_garbage_collection()
-    try:
-        with asyncio.Runner(loop_factory=GatheringLoop) as runner:
-            return runner.run(_run_with_signals(settings, repositories, last))
-    finally:
-        last.cancel()
-
-
-def _tune_garbage_collection() -> None:
-    """What the start made is not looked at again; what comes after it is little, and looked at often.
-
-    Samples are not the collector of garbage's business, so by its own count there is hardly ever a reason to look, and
-    what connections and failures left in cycles would wait for megabytes of company.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(700, 5, 2)
-
-
-def _leave(code: int) -> None:
-    log.warning("a call that does not end is left to itself")
-    os._exit(code)
-
-
-async def _run_with_signals(settings: Settings, repositories: Sequence[Repository], last: threading.Timer) -> int:
-    """Run; ``last`` then ends the program should foreign code not let the loop end: asyncio waits for it for ever."""
-    stop = asyncio.Event()
-    first = 0.0
-
-    def signalled(number: int) -> None:
-        nonlocal first
-        if stop.is_set():
-            if time.monotonic() - first < _ONE_SIGNAL:
-                return
-            log.warning("%s again: ending at once", signal.Signals(number).name)
-            os._exit(128 + number)
-        log.info("%s", signal.Signals(number).name)
-        first = time.monotonic()
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    # Another thread than the main one cannot have signals; whoever runs it there has a way of his own to end it.
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, signalled, number)
-    code = await Daemon(settings, repositories).run(stop, Supervisor(os.environ))
-    last.args = [code]
-    last.start()
-    return code

@@ -67,27 +67,28 @@ class Family:
 class Histogram:
     """How many values were how large, in base units.
 
-    ``counts`` has one number more than ``bounds``: of the values up to each bound and beyond the one before, and of
-    those beyond the last. ``total`` is the sum of all values.
+    ``samples`` are (labels, counts, total): ``counts`` has one number more than ``bounds``: of the values up to each
+    bound and beyond the one before, and of those beyond the last; ``total`` is the sum of all values.
     """
 
     name: str
     help: str
     bounds: Sequence[float]
-    counts: Sequence[int]
-    total: float
+    samples: Sequence[tuple[Mapping[str, str], Sequence[int], float]]
 
     kind: ClassVar[FamilyKind] = "histogram"
 
     def lines(self) -> list[str]:
         """Its series: a bucket has all values up to its bound, as both formats want it."""
-        buckets = list(accumulate(self.counts))
         bounds = [*(str(float(bound)) for bound in self.bounds), "+Inf"]
-        return [
-            *series(f"{self.name}_bucket", [label_string({"le": bound}) for bound in bounds], buckets),
-            *series(f"{self.name}_count", [""], buckets[-1:]),
-            *series(f"{self.name}_sum", [""], [self.total]),
-        ]
+        lines: list[str] = []
+        for labels, counts, total in self.samples:
+            buckets = list(accumulate(counts))
+            own = label_string(labels)
+            lines += series(f"{self.name}_bucket", [with_label(own, "le", bound) for bound in bounds], buckets)
+            lines += series(f"{self.name}_count", [own], buckets[-1:])
+            lines += series(f"{self.name}_sum", [own], [total])
+        return lines
 
 
 def render(families: Iterable[Family | Histogram], format: Format = TEXT) -> bytes:  # noqa: A002 - what it is

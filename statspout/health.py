@@ -17,7 +17,7 @@ from statspout.logs import counted
 from statspout.router import Route
 from statspout.scrape import answer
 from statspout.sources.filters import REASONS as FILTER_REASONS
-from statspout.telemetry import BAD_LINES, KINDS, LATE, LEFT_OUT, Telemetry
+from statspout.telemetry import BAD_LINES, KINDS, LATE, LEFT_OUT, Heard, Telemetry
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -25,13 +25,28 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
 
-class Health:
-    """The state of the daemon, for people, orchestrators and Prometheus. ``interval`` in seconds."""
+_OF_ENGINES: tuple[tuple[str, FamilyKind, str, str], ...] = (
+    ("samples_total", "counter", "Container samples collected.", "samples"),
+    ("containers", "gauge", "Containers that are sampled.", "containers"),
+    ("engine_up", "gauge", "Whether the engine answers.", "engine_up"),
+    ("polls_total", "counter", "Polls begun.", "polls"),
+    ("ticks_skipped_total", "counter", "Due times passed by a poll under way.", "skipped_ticks"),
+)
+"""What is told of each engine: name, kind, help, and the attribute of its telemetry."""
 
-    def __init__(self, telemetry: Telemetry, routes: Sequence[Route], interval: float) -> None:
-        self._telemetry = telemetry
+
+class Health:
+    """The state of the daemon, for people, orchestrators and Prometheus. ``interval`` in seconds.
+
+    ``engines`` and ``routes`` are looked at as they are at the moment: both may change.
+    """
+
+    def __init__(self, engines: Sequence[Telemetry], heard: Heard, routes: Sequence[Route], interval: float) -> None:
+        self.interval = interval
+        self._engines = engines
+        self._heard_of = heard
         self._routes = routes
-        self._interval = interval
+        self._started = time.monotonic()
 
     open_paths = ("/healthz",)
     """For everybody, whoever else is asked for credentials: that it runs, and since when, is no secret of anybody's."""
@@ -54,10 +69,31 @@ class Health:
         return [HttpRoute("/healthz", healthz), HttpRoute("/readyz", readyz), HttpRoute("/metrics", metrics)]
 
     def readiness(self) -> dict[str, Any]:
-        """Whether samples come: ``ready``, the ``reason`` when not, and the age of the last one in seconds."""
-        telemetry = self._telemetry
+        """Whether samples come: ``ready``, the ``reason`` when not, and the age of the last one in seconds.
+
+        Of several engines one is enough; ``engines`` tells of each by its name.
+        """
+        states = {telemetry.name: self._state(telemetry) for telemetry in self._engines}
+        reasons = {name: state["reason"] for name, state in states.items() if state["reason"] is not None}
+        ready = len(reasons) < len(states)
+        ages = [state["last_sample_age_seconds"] for state in states.values()]
+        return {
+            "ready": ready,
+            "reason": None if ready else "; ".join(_of_engine(*each) for each in reasons.items()),
+            "last_sample_age_seconds": min((age for age in ages if age is not None), default=None),
+            "engine_up": all(state["engine_up"] for state in states.values()),
+            "containers": sum(state["containers"] for state in states.values()),
+            "left_out": sum(state["left_out"] for state in states.values()),
+            "engines": {name: state for name, state in states.items() if name},
+            "queued": {route.name: route.books.queued for route in self._routes},
+            "dropped": {route.name: route.books.dropped.total() for route in self._routes},
+            "stuck": [delivery.name for delivery in self._deliveries() if delivery.stuck],
+        }
+
+    def _state(self, telemetry: Telemetry) -> dict[str, Any]:
+        """The same of one engine."""
         age = None if telemetry.last_sample is None else time.monotonic() - telemetry.last_sample
-        reason = self._not_ready(age)
+        reason = self._not_ready(telemetry, age)
         return {
             "ready": reason is None,
             "reason": reason,
@@ -65,22 +101,18 @@ class Health:
             "engine_up": telemetry.engine_up,
             "containers": telemetry.containers,
             "left_out": telemetry.left_out.total(),
-            "queued": {route.name: route.books.queued for route in self._routes},
-            "dropped": {route.name: route.books.dropped.total() for route in self._routes},
-            "stuck": [delivery.name for delivery in self._deliveries() if delivery.stuck],
         }
 
     def line(self) -> str:
         """The readiness in a few words."""
         return in_short(self.readiness())
 
-    def _not_ready(self, age: float | None) -> str | None:
-        telemetry = self._telemetry
+    def _not_ready(self, telemetry: Telemetry, age: float | None) -> str | None:
         if telemetry.listed is None:
             return "the engine has not listed its containers yet"
         if not telemetry.engine_up:
             return "the engine does not answer"
-        if telemetry.containers and (age is None or age > STALE_AFTER * self._interval):
+        if telemetry.containers and (age is None or age > STALE_AFTER * self.interval):
             return f"no container gave a sample for {STALE_AFTER} intervals"
         return None
 
@@ -89,43 +121,45 @@ class Health:
         return [*self._collection(), *self._heard(), *self._delivery(), *self._process()]
 
     def _collection(self) -> Iterator[Family | Histogram]:
-        t = self._telemetry
-        yield _single("statspout_samples_total", "counter", "Container samples collected.", t.samples)
+        engines = [({"engine": telemetry.name}, telemetry) for telemetry in self._engines]
+        for name, kind, help_, attribute in _OF_ENGINES:
+            values = [(labels, getattr(telemetry, attribute)) for labels, telemetry in engines]
+            yield Family(f"statspout_{name}", kind, help_, values)
         yield Family(
             "statspout_errors_total",
             "counter",
             "Polls that gave no sample, by kind.",
-            [({"kind": kind}, t.errors[kind]) for kind in KINDS],
+            [({**labels, "kind": kind}, telemetry.errors[kind]) for labels, telemetry in engines for kind in KINDS],
         )
-        yield _single("statspout_containers", "gauge", "Containers that are sampled.", t.containers)
-        left_out = t.left_out
+        left_out = [(labels, telemetry.left_out) for labels, telemetry in engines]
         yield Family(
             "statspout_containers_left_out",
             "gauge",
             "Running containers that are not sampled, by reason.",
-            [({"reason": reason}, left_out[reason]) for reason in FILTER_REASONS],
+            [
+                ({**labels, "reason": reason}, counts[reason])
+                for labels, counts in left_out
+                for reason in FILTER_REASONS
+            ],
         )
-        yield _single("statspout_engine_up", "gauge", "Whether the engine answers.", int(t.engine_up))
-        yield _single("statspout_polls_total", "counter", "Polls begun.", t.polls)
-        yield _single(
-            "statspout_ticks_skipped_total", "counter", "Due times passed by a poll under way.", t.skipped_ticks
-        )
+        yield from self._punctuality(engines)
+
+    def _punctuality(self, engines: Sequence[tuple[dict[str, str], Telemetry]]) -> Iterator[Family | Histogram]:
         yield Histogram(
             "statspout_tick_lateness_seconds",
             "Seconds from due time to poll.",
             LATE,
-            t.lateness.counts,
-            t.lateness.total,
+            [(labels, telemetry.lateness.counts, telemetry.lateness.total) for labels, telemetry in engines],
         )
-        yield _single(
-            "statspout_tick_lateness_seconds_max", "gauge", "The longest of these since the start.", t.lateness.most
-        )
-        if t.last_sample is not None:
-            age = time.monotonic() - t.last_sample
-            yield _single("statspout_last_sample_age_seconds", "gauge", "Seconds since the last sample.", age)
+        most = [(labels, telemetry.lateness.most) for labels, telemetry in engines]
+        yield Family("statspout_tick_lateness_seconds_max", "gauge", "The longest of these since the start.", most)
+        now = time.monotonic()
+        ages = [(labels, now - each.last_sample) for labels, each in engines if each.last_sample is not None]
+        if ages:
+            yield Family("statspout_last_sample_age_seconds", "gauge", "Seconds since the last sample.", ages)
 
     def _heard(self) -> Iterator[Family]:
-        heard = self._telemetry.heard
+        heard = self._heard_of
         for name, help_, value in (
             ("packets", "StatsD datagrams received.", heard.packets),
             ("lines", "StatsD lines received, bad ones among them.", heard.lines),
@@ -195,7 +229,7 @@ class Health:
         yield Family("statspout_build_info", "info", "The version; always 1.", [({"version": __version__}, 1)])
 
     def _uptime(self) -> float:
-        return time.monotonic() - self._telemetry.started
+        return time.monotonic() - self._started
 
 
 def in_short(state: Mapping[str, Any]) -> str:
@@ -203,7 +237,13 @@ def in_short(state: Mapping[str, Any]) -> str:
     said = "ready" if state["ready"] else f"not ready: {state['reason']}"
     totals = {what: sum(state[what].values()) for what in ("queued", "dropped")}
     unwell = [f"{counted(number, 'sample')} {what}" for what, number in totals.items() if number]
-    return ", ".join([said, counted(state["containers"], "container"), *unwell])
+    engines = state.get("engines", {}) if state["ready"] else {}
+    away = [_of_engine(name, each["reason"]) for name, each in engines.items() if each["reason"] is not None]
+    return ", ".join([said, counted(state["containers"], "container"), *unwell, *away])
+
+
+def _of_engine(name: str, reason: str) -> str:
+    return f"{name}: {reason}" if name else reason
 
 
 def resident_memory() -> int:

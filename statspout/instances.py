@@ -6,15 +6,15 @@ Several of one kind have names: ``--repository=influxdb:a,influxdb:b``. The sett
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from statspout.errors import ConfigError
 from statspout.handling import Choice, Handling
 from statspout.options import Setting, settings_of
-from statspout.registry import Registry, check_instance
-from statspout.repository import Repository, handling_of
+from statspout.registry import Registry, check_class, check_instance, check_needs
+from statspout.repository import Repository, handling_of, name_of
 from statspout.values import Given, spellings
 
 Groups = dict[str, tuple[Setting, ...]]
@@ -133,3 +133,31 @@ def _check_variables(groups: Groups) -> None:
                     f"--repository: {prefix.replace('.', ':')}: {setting.name} and {seen[setting.env]} would share the"
                     f" variable {setting.env}: another name is right"
                 )
+
+
+def check_instances(repositories: Sequence[Repository]) -> None:
+    """ConfigError unless these can run together, whoever constructed them."""
+    if not isinstance(repositories, Sequence) or not repositories:
+        raise ConfigError("repositories: a list of at least one instance is right, such as [Graphite()]")
+    classes: dict[str, type[Repository]] = {}
+    names: set[str] = set()
+    for repository in repositories:
+        if not isinstance(repository, Repository):
+            name = getattr(repository, "__name__", type(repository).__name__)
+            raise ConfigError(f"repositories: {name} is no instance of a repository: {name}() is right")
+        _check_instance(repository, classes, names)
+
+
+def _check_instance(repository: Repository, classes: dict[str, type[Repository]], names: set[str]) -> None:
+    cls, name = type(repository), name_of(repository)
+    where = f"repositories: {cls.__name__}"
+    if cls not in classes.values():
+        check_class(cls, where)
+        check_needs(cls)
+    if classes.setdefault(cls.name, cls) is not cls or name in names:
+        raise ConfigError(f"{where}: there is a repository {name!r} already: another name, or instance=, is needed")
+    if repository.instance:
+        check_instance(repository.instance, where)
+    names.add(name)
+    if repository.handling is not None and not isinstance(repository.handling, handling_of(cls)):
+        raise ConfigError(f"{where}: handling={repository.handling!r} is wrong: a {handling_of(cls).__name__} is right")

@@ -38,7 +38,7 @@ def _for_everybody(path: str) -> bool:
 
 
 _TLS = ("docker.tls", "docker.tls-ca", "docker.tls-cert", "docker.tls-key", "docker.tls-verify")
-_ENGINE = ("mode", "socket.path", "http.address", "docker.host", "docker.context", *_TLS)
+_ENGINE = ("engine", "mode", "socket.path", "http.address", "docker.host", "docker.context", *_TLS)
 
 
 def _unused(given: Mapping[str, Any]) -> Iterator[str]:

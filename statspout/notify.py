@@ -11,8 +11,9 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,15 @@ class Supervisor:
             self._send("STOPPING=1", "STATUS=delivering what is queued")
             self._beat(None)
 
+    @contextmanager
+    def reloading(self) -> Iterator[None]:
+        """``RELOADING=1`` at the start, ``READY=1`` at the end: for who waits until a reload is done."""
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        try:
+            yield
+        finally:
+            self._send("READY=1")
+
     def _beat(self, line: Callable[[], str] | None) -> None:
         if self._beating is not None:
             self._beating.cancel()
@@ -78,7 +88,7 @@ class Supervisor:
         return [f"STATUS={now}"]
 
     def _send(self, *assignments: str) -> None:
-        if not assignments:
+        if not assignments or not self._address:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:

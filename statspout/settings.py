@@ -64,10 +64,15 @@ class Settings(Options):
     docker_tls_verify: bool = option(
         name="docker.tls-verify", default=True, help="Check the engine's certificate and its name."
     )
+    engine: tuple[str, ...] = option(
+        default=(),
+        help="Several engines at once, each `name=URL` as in `--docker.host`, or `name=context://NAME`; the name is "
+        "the `host` of its samples.",
+    )
     daemons: int | None = option(
         default=None,
         minimum=1,
-        help="The most requests in flight to the engine; by default as many as the interval needs.",
+        help="The most requests in flight to an engine; by default as many as the interval needs.",
     )
     host_name: str = option(
         name="host.name", default="", help="The `host` of every sample; by default the engine's own name."

@@ -77,9 +77,9 @@ class Heard:
 
 @dataclass(slots=True)
 class Telemetry:
-    """Counts since the start. Times are monotonic seconds."""
+    """Counts of one engine since the start. Times are monotonic seconds. ``name`` tells it from others."""
 
-    started: float = field(default_factory=time.monotonic)
+    name: str = ""
     samples: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     """Polls without a sample, by kind."""
@@ -95,8 +95,6 @@ class Telemetry:
     engine_up: bool = False
     listed: float | None = None
     """When the engine last listed its containers."""
-    heard: Heard = field(default_factory=Heard)
-    """What came from applications."""
 
     @property
     def left_out(self) -> Counter[str]:

@@ -45,6 +45,9 @@ _SETTLED = 0.9
 CLOSE_PATIENCE = 2.0
 """Seconds for a close, after which the repository is left to itself."""
 
+RETIRE_PATIENCE = 5.0
+"""Seconds for a push under way when another instance takes over; after that its batch goes to that one as well."""
+
 
 class Delivery:
     """Takes samples without waiting, and hands them to ``repository`` in batches, oldest first, until they are stored.
@@ -69,9 +72,8 @@ class Delivery:
         self._deadline = handling.push_timeout or repository.push_timeout
         self._calls = Calls(repository)
         self._sizing = Sizing(self._most)
-        self._queue = Queue(
-            handling.queue_samples, handling.most_bytes(prefix_of(repository)), segment=self._most, journal=spool
-        )
+        self._room = handling.queue_samples, handling.most_bytes(prefix_of(repository)), self._most
+        self._queue = Queue(*self._room[:2], segment=self._most, journal=spool)
         self.spool = spool
         self._lanes = Lanes(self._queue, spool)
         self._backoff = backoff or Backoff()
@@ -85,6 +87,7 @@ class Delivery:
         self._idle = asyncio.Event()
         self._idle.set()
         self._ending = asyncio.Event()
+        self._retired = False
         self._task: asyncio.Task[None] | None = None
         self._limited = Limited(log)
 
@@ -144,7 +147,42 @@ class Delivery:
         """Begin to deliver."""
         if self.spool is not None:
             self.spool.start(self._queue, self.books, self._wake)
+        self._begin()
+
+    def _begin(self) -> None:
         self._task = asyncio.create_task(self._run(), name=f"delivery {self.name}")
+
+    async def retire(self) -> None:
+        """End between two pushes, with all that waits; :meth:`put` goes on to queue, for whoever succeeds it.
+
+        A push that does not return in :data:`RETIRE_PATIENCE` is left to itself, and its batch is among what waits.
+        """
+        self._retired = True
+        self._ending.set()
+        self._full.set()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=RETIRE_PATIENCE if self._pushing else 0)
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=CLOSE_PATIENCE)
+        await self._last_close(CLOSE_PATIENCE)
+        self._calls.stop()
+
+    def succeed(self, other: Delivery) -> None:
+        """Begin where ``other``, which is retired, has ended: with its books, and with all that waits there."""
+        self.books, self._queue, self.spool = other.books, other._queue, other.spool
+        self.books.waiting = self._waiting
+        self._overflowed(self._queue.resize(*self._room))
+        self._lanes = Lanes(self._queue, self.spool)
+        if self.spool is not None:
+            self.spool.wake_up(self._wake)
+        if self._lanes:
+            self._wake()
+        self._begin()
+
+    @property
+    def _pushing(self) -> bool:
+        queues = [self._queue] if self.spool is None else [self._queue, self.spool.queue]
+        return any(queue.in_flight is not None for queue in queues)
 
     async def stop(self, patience: float) -> None:
         """Deliver what is queued, for ``patience`` seconds at most. What is left is spooled, or counted as lost."""
@@ -177,7 +215,7 @@ class Delivery:
 
     async def _run(self) -> None:
         """Deliver until cancelled; an error of our own is told and survived, for else all would end here in silence."""
-        while not self.finished.is_set():
+        while not (self.finished.is_set() or self._retired):
             try:
                 await self._turn()
             except Exception:

@@ -167,6 +167,11 @@ class Queue:
             self._items.append(segment)
             self._count(segment, 1)
 
+    def resize(self, limit: int, most_bytes: int, segment: int) -> int:
+        """Hold so much from now on; returns how many of the oldest samples are lost by it."""
+        self._limit, self._most_bytes, self._segment = limit, most_bytes, segment
+        return self._shrink()
+
     def seal(self) -> None:
         """The last segment is as it is: what comes is of another."""
         self.tail = None

@@ -101,6 +101,10 @@ class Spool:
             self._wanted.set()
         self._task = asyncio.create_task(self._run(), name=f"spool {self.name}")
 
+    def wake_up(self, wake: Callable[[], None]) -> None:
+        """Somebody else delivers from now on, and is called when something is to be delivered."""
+        self._wake = wake
+
     async def load(self, most: int) -> bool:
         """Read back the oldest that is only on disk, about ``most`` samples; False when that fails, or takes long."""
         if self.queue:

@@ -107,12 +107,17 @@ class Discovery:
                     slowest = self._client.address.slowest_connect
                     self._down(error)
                 except SourceError as error:
-                    self._limited.warning("engine", "engine %s: %s: trying again", self._client.address, error)
+                    self._limited.warning("engine", "%s: %s: trying again", self._client, error)
                 failures = 0 if time.monotonic() - began > STEADY else failures + 1
                 await asyncio.sleep(_pause(failures, slowest))
         finally:
             for look in self._adopting.values():
                 look.task.cancel()
+
+    def tells_of(self, container: Container) -> bool:
+        """Whether this run of this container is one that the watcher was told of."""
+        known = self._known.get(container.id)
+        return container.id in self._told and known is not None and known.target.container.same_run(container)
 
     def missing(self, container: Container) -> None:
         """A collector was told that this container does not exist: it is looked at again."""
@@ -146,7 +151,7 @@ class Discovery:
                 raise
             if not self._told_forbidden:
                 every = f"every {SLOWEST_RETRY:g} s or sooner"
-                log.warning("engine %s: its events are forbidden: the list is taken %s", self._client.address, every)
+                log.warning("%s: its events are forbidden: the list is taken %s", self._client, every)
             self._told_forbidden = True
 
     async def _follow(self, subscribed: asyncio.Event) -> None:
@@ -170,7 +175,7 @@ class Discovery:
         self._telemetry.listed = time.monotonic()
         if not self.listed.is_set():
             await asyncio.gather(*(look.task for look in self._adopting.values()), return_exceptions=True)
-            log.info("engine %s: %s", self._client.address, self._population())
+            log.info("%s: %s", self._client, self._population())
             self.listed.set()
 
     def _reconcile(self, entry: Listed, asked: float, deep: bool) -> None:
@@ -195,13 +200,18 @@ class Discovery:
     def _down(self, error: EngineDown) -> None:
         """Say once that the engine is not there; it may stay so for days."""
         if not self._told_down:
-            log.warning("the engine is not there: %s: trying again until it is", error)
+            log.warning("%s is not there: %s: trying again until it is", self._who, error)
         self._told_down = True
 
     def _up(self) -> None:
         if self._told_down:
-            log.info("the engine is there: %s", self._population())
+            log.info("%s is there: %s", self._who, self._population())
         self._told_down, self._telemetry.engine_up = False, True
+
+    @property
+    def _who(self) -> str:
+        """The engine, where the address is told beside it."""
+        return f"engine {self._client.name}" if self._client.name else "the engine"
 
     def _population(self) -> str:
         left_out = len(self._telemetry.reasons)

@@ -6,12 +6,19 @@ from collections.abc import Iterable
 
 from statspout.sample import Container
 from statspout.source import Target, Watcher
+from statspout.sources.cgroup.container import Roots
 
 
 class Roster:
-    """The running containers by id: a watcher that only remembers."""
+    """One engine's running containers by id: a watcher that only remembers.
 
-    def __init__(self) -> None:
+    ``host`` is the host of their samples, once it is known. ``roots`` are where the kernel's files of theirs are, None
+    when they are elsewhere.
+    """
+
+    def __init__(self, roots: Roots | None = None) -> None:
+        self.host = ""
+        self.roots = roots
         self.targets: dict[str, Target] = {}
 
     def found(self, target: Target) -> None:
@@ -21,6 +28,11 @@ class Roster:
     def lost(self, container: Container) -> None:
         """It does not run any more."""
         self.targets.pop(container.id, None)
+
+
+def roster_of(container_id: str, rosters: Iterable[Roster]) -> Roster | None:
+    """The one that has this container."""
+    return next((roster for roster in rosters if container_id in roster.targets), None)
 
 
 class Watchers:

@@ -56,16 +56,30 @@ class WebServer:
             self._sites.append(site)
         site.mount(_Mount(setting, owner, routes, open_paths))
 
-    async def start(self) -> None:
-        """Listen everywhere, then serve in the running loop. ConfigError, and nothing is left, when a port is taken."""
+    async def start(self, instead_of: WebServer | None = None) -> None:
+        """Listen everywhere, then serve in the running loop. ConfigError, and nothing is left, when a port is taken.
+
+        What is served ``instead_of`` another server has that one's sockets where the addresses are the same: nobody is
+        refused while both are there, and that one is to be stopped.
+        """
         try:
             for site in self._sites:
-                await self._listen(site)
+                site.sockets = instead_of.shared(site) if instead_of is not None else []
+                if not site.sockets:
+                    await self._listen(site)
             for site in self._sites:
                 await site.serve(self.access, self.tls)
         except BaseException:
             await self.stop()
             raise
+
+    def shared(self, other: _Site) -> list[socket.socket]:
+        """The sockets of this server at the same address, for two to have; a free port is that of the same setting."""
+        for site in self._sites:
+            alike = (site.host, site.port) == (other.host, other.port)
+            if alike and (site.port or site.setting == other.setting):
+                return [each.dup() for each in site.sockets]
+        return []
 
     @property
     def bound(self) -> list[tuple[str, str, int]]:

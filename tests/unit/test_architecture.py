@@ -33,8 +33,9 @@ LAYERS = [
     ["web"],
     ["sources", "delivery", "repositories"],
     ["router"],
-    ["health"],
+    ["health", "announce", "reload"],
     ["daemon"],
+    ["program"],
     ["cmd"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

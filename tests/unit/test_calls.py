@@ -213,13 +213,13 @@ def test_the_user_sets_the_deadline() -> None:
 def test_a_health_page_says_who_is_stuck() -> None:
     from statspout.exposition import Family
     from statspout.health import Health
-    from statspout.telemetry import Telemetry
+    from statspout.telemetry import Heard, Telemetry
 
     async def main() -> None:
         delivery = started(Hanging(hangs=1))
         delivery.put([sample()])
         await until("stuck", delivery, 1)
-        health = Health(Telemetry(), [delivery], 1)
+        health = Health([Telemetry()], Heard(), [delivery], 1)
         assert health.readiness()["stuck"] == ["hanging"]
         series = {family.name: family.samples for family in health.families() if isinstance(family, Family)}
         assert series["statspout_stuck_calls"] == [({"repository": "hanging"}, 1)]

@@ -12,8 +12,8 @@ import pytest
 from statspout import ConfigError, Repository
 from statspout.cmd.main import main
 from statspout.config import Config, configure, understand
-from statspout.daemon import run
 from statspout.options import option
+from statspout.program import run
 
 
 class Graphite(Repository):

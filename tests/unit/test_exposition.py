@@ -56,7 +56,7 @@ def test_a_page_of_openmetrics_is_exactly_this() -> None:
 
 
 def test_a_histogram_is_exactly_this_in_both_formats() -> None:
-    late = Histogram("late_seconds", "How late.", (0.5, 1, 10), (3, 0, 2, 1), 17.25)
+    late = Histogram("late_seconds", "How late.", (0.5, 1, 10), [({}, (3, 0, 2, 1), 17.25)])
     lines = (
         b'late_seconds_bucket{le="0.5"} 3\nlate_seconds_bucket{le="1.0"} 3\nlate_seconds_bucket{le="10.0"} 5\n'
         b'late_seconds_bucket{le="+Inf"} 6\nlate_seconds_count 6\nlate_seconds_sum 17.25\n'
@@ -70,7 +70,7 @@ def test_a_histogram_is_exactly_this_in_both_formats() -> None:
 
 @pytest.mark.parametrize("format", PARSERS)
 def test_a_histogram_is_what_the_official_parsers_read(format: Format) -> None:  # noqa: A002
-    page = render([Histogram("late_seconds", "How late.", (0.001, 2.5), (0, 1, 2), 9.0)], format)
+    page = render([Histogram("late_seconds", "How late.", (0.001, 2.5), [({}, (0, 1, 2), 9.0)])], format)
     assert parsed(page, format)["late_seconds"] == [
         ({"le": "0.001"}, 0), ({"le": "2.5"}, 1), ({"le": "+Inf"}, 3), ({}, 3), ({}, 9.0),
     ]  # fmt: skip

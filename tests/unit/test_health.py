@@ -15,7 +15,7 @@ from statspout.exposition import render
 from statspout.health import Health
 from statspout.repository import Repository
 from statspout.router import Router
-from statspout.telemetry import Telemetry
+from statspout.telemetry import Heard, Telemetry
 from statspout.testing import sample
 
 DOCS = Path(__file__).parents[2] / "docs" / "operating.md"
@@ -33,7 +33,7 @@ def health(**state: Any) -> Health:
     telemetry = Telemetry()
     for name, value in state.items():
         setattr(telemetry, name, value)
-    return Health(telemetry, [], interval=5.0)
+    return Health([telemetry], Heard(), [], interval=5.0)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_the_books_of_every_repository_are_shown_by_reason() -> None:
     router.push(sample())
     router.clear(sample().container)
     router.push(sample())
-    text = render(Health(Telemetry(), router.routes, 5.0).families()).decode()
+    text = render(Health([Telemetry()], Heard(), router.routes, 5.0).families()).decode()
     assert 'statspout_dropped_total{repository="sunk",reason="gone"} 1' in text
     assert 'statspout_queue_samples{repository="sunk"} 1' in text
     assert 'statspout_collected_total{repository="sunk"} 2' in text

@@ -14,7 +14,7 @@ from statspout.exposition import OPENMETRICS, TEXT, Format
 from statspout.health import Health
 from statspout.repositories.prometheus import Prometheus
 from statspout.scrape import negotiate, wants_gzip
-from statspout.telemetry import Telemetry
+from statspout.telemetry import Heard, Telemetry
 from statspout.testing import samples
 
 PROMETHEUS_2_42 = (
@@ -84,7 +84,7 @@ def test_gzip_is_for_those_who_take_it(accept: str, wanted: bool) -> None:
 def test_both_pages_are_served_as_asked_for(made: str, accept: str, content_type: str) -> None:
     repository = Prometheus()
     repository.push(samples(20))
-    routes = repository.routes() if made == "prometheus" else Health(Telemetry(), [], 5.0).routes()
+    routes = repository.routes() if made == "prometheus" else Health([Telemetry()], Heard(), [], 5.0).routes()
     with served(routes) as client:
         plain = ask(client.port, {"Accept": accept})
         packed = ask(client.port, {"Accept": accept, "Accept-Encoding": "gzip"})

@@ -25,11 +25,11 @@ FOLDERS = {
 
 
 def senders(tree: str = "v2-systemd", *, running: bool = True) -> tuple[Senders, Roster]:
-    roster = Roster()
+    roots = Roots(str(TREES / tree / "proc"), str(TREES / tree / "cgroup"))
+    roster = Roster(roots)
     if running:
         roster.found(Target(container=Container(id=ID, name="web"), pid=100))
-    roots = Roots(str(TREES / tree / "proc"), str(TREES / tree / "cgroup"))
-    return Senders(roster, roots, proc=roots.proc), roster
+    return Senders([roster], proc=roots.proc), roster
 
 
 @pytest.mark.parametrize("mark", [ID, f"ci-{ID}", f"in-1,ci-{ID}", f"ci-{OTHER}", "name-of_one.2"])
@@ -75,7 +75,7 @@ def test_a_process_that_is_not_here_is_nobodys(pid: int) -> None:
 def test_a_process_in_no_container_is_nobodys(tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "cgroup").write_text("0::/user.slice/user-1000.slice\n")
-    found = Senders(Roster(), None, proc=str(tmp_path))
+    found = Senders([Roster()], proc=str(tmp_path))
     assert found.of_process(7) is found.unknown
 
 

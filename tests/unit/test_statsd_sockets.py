@@ -36,7 +36,7 @@ def test_a_fault_of_ours_costs_a_batch_and_leaves_no_socket_deaf(caplog: pytest.
         sock.bind(("127.0.0.1", 0))
         sock.setblocking(False)
         faulty = Faulty(heard)
-        datagrams = Datagrams(sock, faulty, Senders(Roster(), None), heard)
+        datagrams = Datagrams(sock, faulty, Senders([Roster()]), heard)
         datagrams.begin()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for packet in (b"fault", b"fault", b"a:1|c"):

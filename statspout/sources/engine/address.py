@@ -34,6 +34,9 @@ class Address(ABC):
     elsewhere = False
     """Whether it is on another machine for sure."""
 
+    encrypted = False
+    """Whether it is by TLS."""
+
     unchecked = False
     """Whether it is encrypted, and nobody looks with whom."""
 
@@ -66,6 +69,7 @@ class TcpAddress(Address):
     def __init__(self, hostname: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.hostname, self.port = hostname, port
         self._tls = tls
+        self.encrypted = tls is not None
         self.unchecked = tls is not None and tls.verify_mode == ssl.CERT_NONE
         # By TLS 1.3 the handshake is over for us before the engine has looked at our certificate.
         self.when_cut = " (as when the engine does not accept our certificate)" if tls else ""

@@ -68,16 +68,26 @@ class Engine:
 
 
 class EngineClient:
-    """One engine at one address. ``deadline`` is in seconds, for all but the statistics."""
+    """One engine at one address. ``deadline`` is in seconds, for all but the statistics.
 
-    def __init__(self, address: Address, api_override: str | None = None, deadline: float = DEADLINE) -> None:
+    ``name`` is what it is called where there are several.
+    """
+
+    def __init__(
+        self, address: Address, api_override: str | None = None, deadline: float = DEADLINE, *, name: str = ""
+    ) -> None:
         self.address = address
+        self.name = name
         self.engine = Engine("", "", None)
         self._pool = Pool(address)
         self._samples = Pool(address)
         self._prefix = ""
         self._override = api_override
         self._deadline = deadline
+
+    def __str__(self) -> str:
+        """The engine as a log line tells it from others."""
+        return f"engine {self.name} ({self.address})" if self.name else f"engine {self.address}"
 
     async def negotiate(self) -> Engine:
         """Ask who the engine is, and agree on an API version. A proxy may forbid some of it; the unknown is empty."""

@@ -6,8 +6,10 @@ context of the docker configuration, and the usual socket.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from statspout.errors import ConfigError
 from statspout.logs import censored
@@ -30,15 +32,64 @@ SOCKET = "/var/run/docker.sock"
 HTTP = "localhost:2375"
 
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+"""What can be the name of an engine: a host's name, for that is what it becomes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An engine's address, and what said that it is the one; empty when nothing did."""
+    """An engine's address, and what said that it is the one; empty when nothing did.
+
+    ``name`` is what tells it from others; empty for the only one.
+    """
 
     address: Address
     origin: str = ""
+    name: str = ""
 
     def __str__(self) -> str:
-        return f"{self.address} ({self.origin})" if self.origin else str(self.address)
+        return f"{self.address} ({self.name or self.origin})" if self.name or self.origin else str(self.address)
+
+
+def endpoints_of(settings: Settings, environ: Mapping[str, str]) -> list[Endpoint]:
+    """Every engine that ``--engine`` names, or else the only one, as of :func:`endpoint_of`; or ConfigError."""
+    if not settings.engine:
+        return [endpoint_of(settings, environ)]
+    if ways := [f"--{way}" for way in _ways(settings)]:
+        raise ConfigError(f"{ways[0]}: --engine says where the engines are: one of the two is right")
+    tls = _tls(settings)
+    found = [_named(text, environ, tls) for text in settings.engine]
+    _check_different(found)
+    if tls.wanted and not any(isinstance(endpoint.address, TcpAddress) for endpoint in found):
+        raise ConfigError("--docker.tls: no engine of --engine is reached over TCP: tcp://host:2376 is right")
+    return found
+
+
+def _named(text: str, environ: Mapping[str, str], tls: Tls) -> Endpoint:
+    """The engine that ``name=URL`` names. TLS is for those that are reached over TCP; a context has its own."""
+    name, separator, url = text.partition("=")
+    if not separator or not _NAME.fullmatch(name):
+        right = "a name and a URL, such as far=ssh://me@far or near=unix:///var/run/docker.sock, is right"
+        raise ConfigError(f"--engine: {censored(text)!r} is wrong: {right}")
+    where = f"--engine: {name}"
+    if url.startswith("context://"):
+        return replace(_of_context(url.removeprefix("context://"), where, environ, Tls(verify=tls.verify)), name=name)
+    encrypted = tls if url.startswith(("tcp://", "http://", "https://")) else Tls()
+    return Endpoint(address_of(url, where, encrypted), name=name)
+
+
+def _check_different(endpoints: Sequence[Endpoint]) -> None:
+    """ConfigError where two have one name, or are one engine: each of its containers would come twice."""
+    names: set[str] = set()
+    places: dict[str, str] = {}
+    for endpoint in endpoints:
+        name, address = endpoint.name, endpoint.address
+        if name in names:
+            raise ConfigError(f"--engine: there are two engines called {name}: a name for each is right")
+        place = os.path.realpath(address.path) if isinstance(address, UnixAddress) else str(address)
+        if places.setdefault(place, name) != name:
+            raise ConfigError(f"--engine: {places[place]} and {name} are one engine, {address}: once is right")
+        names.add(name)
 
 
 def endpoint_of(settings: Settings, environ: Mapping[str, str]) -> Endpoint:

@@ -50,7 +50,7 @@ class EngineSource(Source):
 
     ``host`` is the host of every sample; without one it is what the engine calls itself, else this machine's name.
     ``roots`` are where the kernel's own files of the containers are; without them, all figures are the engine's.
-    ``insist``: none are. ``roster``, where there is one, always knows who runs.
+    ``insist``: none are. :attr:`roster` knows who runs.
     """
 
     def __init__(
@@ -65,32 +65,41 @@ class EngineSource(Source):
         relist: float = RELIST,
         roots: Roots | None = None,
         insist: bool = False,
-        roster: Roster | None = None,
     ) -> None:
-        self._client = client
-        self._telemetry = telemetry
+        self.client = client
+        self.telemetry = telemetry
+        self.roster = Roster(roots)
         self._interval = interval
         self._daemons = daemons
         self._filters = filters
         self._host = host
-        self.host = host or socket.gethostname()
-        """The host of every sample, once the engine was met."""
+        self.roster.host = host or socket.gethostname()
         self._relist = relist
         self._roots = roots
         self._insist = insist
-        self._roster = roster
 
     async def run(self, sink: Sink) -> None:
         """Produce samples until cancelled."""
         collector = self._collector(sink)
         # The roster first: who is told of a container's end may still ask whose it was.
-        watcher = collector if self._roster is None else Watchers((self._roster, collector))
-        discovery = self._discovery(watcher, collector)
+        discovery = self._discovery(Watchers((self.roster, collector)), collector)
+        known = [target.container for target in self.roster.targets.values()]
+        forgetting = asyncio.create_task(self._forget(known, discovery, sink))
         try:
             await discovery.run()
         finally:
+            forgetting.cancel()
             await collector.stop()
-            self._client.close()
+            self.client.close()
+
+    async def _forget(self, known: Sequence[Container], discovery: Discovery, sink: Sink) -> None:
+        """Once the engine has listed its containers, let go of those that only an earlier run of this source knew."""
+        await discovery.listed.wait()
+        for container in known:
+            if not discovery.tells_of(container):
+                if (target := self.roster.targets.get(container.id)) and target.container.same_run(container):
+                    self.roster.lost(container)
+                sink.clear(container)
 
     async def once(self, sink: Sink, patience: float = 10.0) -> int:
         """One sample of every container that runs now; returns how many there were.
@@ -98,10 +107,10 @@ class EngineSource(Source):
         SourceError when the engine is not there, TimeoutError when it gives no list within ``patience`` seconds.
         """
         try:
-            await self._client.negotiate()
+            await self.client.negotiate()
             return await self._once(sink, patience)
         finally:
-            self._client.close()
+            self.client.close()
 
     async def _once(self, sink: Sink, patience: float) -> int:
         collector, roster = self._collector(sink), Roster()
@@ -118,19 +127,17 @@ class EngineSource(Source):
     def _collector(self, sink: Sink) -> Collector:
         interval = self._interval if self._roots is None else max(SHORTEST, self._interval)
         engine = EngineCollector(
-            self._client, sink, self._telemetry, interval=interval, daemons=self._daemons, host=self._host
+            self.client, sink, self.telemetry, interval=interval, daemons=self._daemons, host=self._host
         )
         if self._roots is None:
             return engine
-        kernel = CgroupCollector(sink, self._telemetry, interval=self._interval, roots=self._roots)
+        kernel = CgroupCollector(sink, self.telemetry, interval=self._interval, roots=self._roots)
         if self._insist:
             return kernel
         return AutoCollector(kernel, engine, interval if interval > self._interval else None)
 
     def _discovery(self, watcher: Watcher, collector: Collector) -> Discovery:
-        discovery = Discovery(
-            self._client, watcher, self._telemetry, self._filters, self._relist, self._meet(collector)
-        )
+        discovery = Discovery(self.client, watcher, self.telemetry, self._filters, self._relist, self._meet(collector))
         collector.missing = discovery.missing
         return discovery
 
@@ -138,9 +145,9 @@ class EngineSource(Source):
         """What is done at each connection: the engine may have another name or version than before."""
 
         def met(engine: Engine) -> None:
-            collector.host = self.host = self._host or engine.name or socket.gethostname()
+            collector.host = self.roster.host = self._host or engine.name or socket.gethostname()
             collector.meet(engine)
             api = ".".join(map(str, engine.api or ("unknown",)))
-            log.debug("engine %s: version %s, API %s", self._client.address, engine.version, api)
+            log.debug("%s: version %s, API %s", self.client, engine.version, api)
 
         return met

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from statspout.sources.apps.statsd.aggregate import Origin
 from statspout.sources.apps.statsd.parse import Sender
 from statspout.sources.cgroup.container import Roots
 from statspout.sources.cgroup.places import ids_in, place_of
-from statspout.sources.roster import Roster
+from statspout.sources.roster import Roster, roster_of
 
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _INODE = re.compile(r"in-([0-9]{1,20})")
@@ -29,11 +30,10 @@ _FOR_INODES = "memory"
 
 
 class Senders:
-    """Knows containers by the marks that lines and datagrams bear. ``roots`` are those of the engine's host."""
+    """Knows containers by the marks that lines and datagrams bear. ``rosters`` are the engines', as they are now."""
 
-    def __init__(self, roster: Roster, roots: Roots | None, proc: str = "/proc") -> None:
-        self._roster = roster
-        self._roots = roots
+    def __init__(self, rosters: Sequence[Roster], proc: str = "/proc") -> None:
+        self._rosters = rosters
         self._proc = proc
         self._inodes: dict[int, str] = {}
         self._looked_at: dict[str, int | None] = {}
@@ -47,7 +47,7 @@ class Senders:
 
     def look_up(self, container_id: str) -> Container | None:
         """The running container of this id."""
-        target = self._roster.targets.get(container_id)
+        target = self._target(container_id)
         return target.container if target is not None else None
 
     def named(self, sender: Sender) -> str:
@@ -78,9 +78,12 @@ class Senders:
     def tidy(self) -> None:
         """Forget the containers of which nothing is known any more. To be called now and then."""
         self._processes.clear()
-        running = self._roster.targets
-        for container_id in [i for i, o in self._origins.items() if i and not o.cache and i not in running]:
+        for container_id in [i for i, o in self._origins.items() if i and not o.cache and not self._target(i)]:
             del self._origins[container_id]
+
+    def _target(self, container_id: str) -> Target | None:
+        roster = roster_of(container_id, self._rosters)
+        return roster.targets[container_id] if roster is not None else None
 
     def _origin(self, container_id: str) -> Origin:
         return self._origins.setdefault(container_id, Origin(container_id))
@@ -91,21 +94,26 @@ class Senders:
         except OSError:
             return ""
         # An engine within a container has paths with both ids: the one that is sampled is the one that is meant.
-        return next((one for one in ids if one in self._roster.targets), ids[-1] if ids else "")
+        return next((one for one in ids if self._target(one)), ids[-1] if ids else "")
 
     def _of_inode(self, inode: int) -> str:
         known = self._inodes.get(inode, "")
-        if known not in self._roster.targets and self._roots is not None:
-            self._look_at_new(self._roots)
+        if not self._target(known):
+            self._look_at_new()
             known = self._inodes.get(inode, "")
-        return known if known in self._roster.targets else ""
+        return known if self._target(known) else ""
 
-    def _look_at_new(self, roots: Roots) -> None:
-        targets = self._roster.targets
-        if self._looked_at.keys() - targets.keys():
-            self._looked_at = {i: pid for i, pid in self._looked_at.items() if i in targets}
-            self._inodes = {inode: i for inode, i in self._inodes.items() if i in targets}
-        for container_id, target in targets.items():
+    def _look_at_new(self) -> None:
+        """Look at the folders of those on this machine that were not looked at yet."""
+        here = [
+            (roster.roots, target) for roster in self._rosters if roster.roots for target in roster.targets.values()
+        ]
+        running = {target.container.id for _, target in here}
+        if self._looked_at.keys() - running:
+            self._looked_at = {i: pid for i, pid in self._looked_at.items() if i in running}
+            self._inodes = {inode: i for inode, i in self._inodes.items() if i in running}
+        for roots, target in here:
+            container_id = target.container.id
             if self._looked_at.get(container_id, 0) != target.pid:
                 self._looked_at[container_id] = target.pid
                 with suppress(OSError, Unreadable):

@@ -6,8 +6,10 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+
+import msgspec
 
 from statspout.errors import ConfigError
 from statspout.quantities import amount, seconds
@@ -19,8 +21,7 @@ from statspout.sources.apps.statsd.aggregate import Aggregator
 from statspout.sources.apps.statsd.senders import Senders
 from statspout.sources.apps.statsd.sockets import Listener
 from statspout.sources.apps.statsd.summary import Percentile
-from statspout.sources.cgroup.container import Roots
-from statspout.sources.roster import Roster
+from statspout.sources.roster import Roster, roster_of
 from statspout.telemetry import Heard
 
 _PERCENTILE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,4})?")
@@ -29,17 +30,16 @@ _PERCENTILE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,4})?")
 class StatsdSource(Source):
     """Listens at the addresses of ``settings``. ConfigError when one of them, or another setting, is wrong.
 
-    ``host`` gives the host of every record. ``roster`` knows which containers run; ``roots`` are where the kernel's
-    files of theirs are, None when they are elsewhere.
+    ``rosters`` are the engines', as they are now: they know which containers run. ``host`` gives the host of what
+    comes from no container of theirs.
     """
 
-    def __init__(
-        self, settings: Settings, heard: Heard, roster: Roster, roots: Roots | None, host: Callable[[], str]
-    ) -> None:
+    def __init__(self, settings: Settings, heard: Heard, rosters: Sequence[Roster], host: Callable[[], str]) -> None:
         self.interval = settings.listen_statsd_interval or settings.interval
         self.addresses = parse_addresses(settings.listen_statsd)
         self._host = host
-        self._senders = Senders(roster, roots)
+        self._rosters = rosters
+        self._senders = Senders(rosters)
         self._aggregator = Aggregator(
             heard,
             percentiles=[_percentile(text) for text in settings.listen_statsd_percentiles],
@@ -94,7 +94,13 @@ class StatsdSource(Source):
     def _flush_all(self, end_ns: int) -> Iterator[list[Metric]]:
         now = time.monotonic()
         interval, self._flushed = now - self._flushed, now
-        return self._aggregator.flush(end_ns, now, round(interval, 6), self._host())
+        for metrics in self._aggregator.flush(end_ns, now, round(interval, 6), self._host()):
+            yield metrics if len(self._rosters) == 1 else [self._placed(metric) for metric in metrics]
+
+    def _placed(self, metric: Metric) -> Metric:
+        """With the host that its container's samples have."""
+        roster = None if metric.container is None else roster_of(metric.container.id, self._rosters)
+        return metric if roster is None else msgspec.structs.replace(metric, host=roster.host)
 
 
 def _percentile(text: str) -> Percentile:

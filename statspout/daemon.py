@@ -38,6 +38,7 @@ from statspout.web.tls import tls_of
 
 if TYPE_CHECKING:
     from statspout.delivery.spooldir import SpoolDirectory
+    from statspout.sources.apps.statsd.addresses import Address
     from statspout.sources.apps.statsd.source import StatsdSource
 
 log = logging.getLogger("statspout")
@@ -179,15 +180,15 @@ class Daemon:
         web = self._served(settings, routes) if self._serves_other(settings, routes) else self.web
         statsd = self._listening(settings) if self._hears_other(settings) else self.statsd
         async with AsyncExitStack() as undo:
-            await self._begin_serving(routes, web, undo)
-            if statsd is not self.statsd:
-                await self._listen_with(statsd)
+            await self._open_live(routes, undo)
+            if web is not self.web:
+                await self._serve_instead(web, undo)
+            if statsd is not None and statsd is not self.statsd:
+                await self._listen_instead(statsd, undo)
             undo.pop_all()
         log.info("%s", self._told(routes, engines, web, statsd))
-        before, self.web, self.settings = self.web, web, settings
-        if before is not web:
-            await before.stop()
-            say_what_is_served(web)
+        self.settings = settings
+        await self._go_on_with(web, statsd)
         await self._route_to(routes)
         await self._watch_instead(engines)
         self.health.interval = _interval(settings)
@@ -207,32 +208,58 @@ class Daemon:
     def _hears_other(self, settings: Settings) -> bool:
         return changed([*fields_of("listen.statsd"), "interval"], self.settings, settings)
 
-    async def _begin_serving(self, routes: Sequence[Route], web: WebServer, undo: AsyncExitStack) -> None:
-        """Open the live repositories that are new, and serve them beside those that are still served."""
+    async def _open_live(self, routes: Sequence[Route], undo: AsyncExitStack) -> None:
+        """Open the live repositories that are new."""
         for route in routes:
             if _is_live(route) and route not in self.router.routes:
                 undo.push_async_callback(route.stop, 0.0)
                 route.start()
-        if web is not self.web:
-            undo.push_async_callback(web.stop)
-            await web.start(instead_of=self.web)
 
-    async def _listen_with(self, statsd: StatsdSource | None) -> None:
-        """Listen by other settings. They may have an address in common: so the one before ends first."""
+    async def _serve_instead(self, web: WebServer, undo: AsyncExitStack) -> None:
+        """Serve beside what is served; where an address of that is in the way, that ends first."""
+        before = self.web
+        undo.push_async_callback(web.stop)
+        try:
+            await web.start(instead_of=before)
+        except ConfigError:
+            if not before.is_in_the_way_of(web):
+                raise
+            undo.push_async_callback(before.start)
+            await before.stop()
+            await web.start()
+
+    async def _listen_instead(self, statsd: StatsdSource, undo: AsyncExitStack) -> None:
+        """Likewise with what applications are listened to by."""
         before = self.statsd
-        if before is not None:
+        try:
+            await statsd.open()
+        except ConfigError:
+            if before is None or not _share_a_place(before.addresses, statsd.addresses):
+                raise
+            undo.push_async_callback(self._listen_again, before)
             await self._end_sources([before])
             before.close()
-        try:
-            if statsd is not None:
-                await statsd.open()
-        except ConfigError:
-            if before is not None:
-                await before.open()
-                self._run_source(before)
-            raise
+            await statsd.open()
+
+    async def _listen_again(self, statsd: StatsdSource) -> None:
+        await statsd.open()
+        say_what_is_heard(statsd, self.settings)
+        self._run_source(statsd)
+
+    async def _go_on_with(self, web: WebServer, statsd: StatsdSource | None) -> None:
+        """These take the place of those before, which end now."""
+        if web is not self.web:
+            before, self.web = self.web, web
+            await before.stop()
+            say_what_is_served(web)
+        if statsd is self.statsd:
+            return
+        if self.statsd is not None:
+            await self._end_sources([self.statsd])
+            self.statsd.close()
         self.statsd = statsd
         if statsd is not None:
+            say_what_is_heard(statsd, self.settings)
             self._run_source(statsd)
 
     def _told(
@@ -389,6 +416,12 @@ def _is_live(route: Route) -> bool:
 def _succeeds(new: Route, old: Route) -> bool:
     """Whether it is another that takes the place of one of its name."""
     return new is not old and new.name == old.name
+
+
+def _share_a_place(some: Sequence[Address], others: Sequence[Address]) -> bool:
+    """Whether they have a path, or a port, in common."""
+    places = [{place for address in each if (place := address.path or address.port)} for each in (some, others)]
+    return not places[0].isdisjoint(places[1])
 
 
 def _alike(engines: Sequence[WatchedEngine], others: Sequence[WatchedEngine]) -> bool:

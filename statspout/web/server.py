@@ -81,6 +81,11 @@ class WebServer:
                 return [each.dup() for each in site.sockets]
         return []
 
+    def is_in_the_way_of(self, other: WebServer) -> bool:
+        """Whether both have a port in common, at different addresses: one may take in what the other wants."""
+        ours, theirs = ({(site.port, site.host) for site in each._sites if site.port} for each in (self, other))
+        return bool({port for port, _ in ours - theirs} & {port for port, _ in theirs - ours})
+
     @property
     def bound(self) -> list[tuple[str, str, int]]:
         """(setting, host, port) of every mount since :meth:`start`; the host of every interface is ``0.0.0.0``."""

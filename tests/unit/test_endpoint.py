@@ -13,7 +13,7 @@ from support.certificates import Authority
 from statspout import ConfigError
 from statspout.settings import Settings
 from statspout.sources.engine.address import TcpAddress, reason_of
-from statspout.sources.engine.endpoint import endpoint_of
+from statspout.sources.engine.endpoint import endpoint_of, endpoints_of
 
 USUAL = "unix:///var/run/docker.sock"
 
@@ -69,6 +69,51 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
 @pytest.mark.parametrize(("given", "environ", "shown"), CASES.values(), ids=CASES)
 def test_the_table_of_cases(home: Path, given: dict[str, Any], environ: dict[str, str], shown: str) -> None:
     assert str(endpoint_of(Settings(**given), {"HOME": str(home), **environ})) == shown
+
+
+ENGINES = {
+    "near=unix:///x,far=ssh://me@a": ["unix:///x (near)", "ssh://me@a (far)"],
+    "a=tcp://a,b=tcp://b:1": ["http://a:2375 (a)", "http://b:1 (b)"],
+    "node-1.example.org=https://a": ["https://a:2376 (node-1.example.org)"],
+    "c=context://plain,d=context://far": ["http://plain:2375 (c)", "ssh://me@far (d)"],
+}
+
+
+@pytest.mark.parametrize(("given", "shown"), ENGINES.items())
+def test_several_engines_each_have_a_name_and_a_place(home: Path, given: str, shown: list[str]) -> None:
+    found = endpoints_of(Settings(engine=tuple(given.split(","))), {"HOME": str(home), "DOCKER_HOST": "tcp://x"})
+    assert [str(endpoint) for endpoint in found] == shown
+
+
+def test_tls_is_for_those_of_several_engines_that_are_reached_over_tcp(home: Path) -> None:
+    settings = Settings(engine=("a=tcp://a", "b=unix:///x", "c=context://plain"), docker_tls=True)
+    found = [str(endpoint.address) for endpoint in endpoints_of(settings, {"HOME": str(home)})]
+    assert found == ["https://a:2376", "unix:///x", "http://plain:2375"]
+
+
+WRONG_ENGINES: dict[str, tuple[dict[str, Any], str]] = {
+    "unix:///x": ({}, "--engine: 'unix:///x' is wrong: a name and a URL"),
+    "=unix:///x": ({}, "--engine: '=unix:///x' is wrong"),
+    "a b=unix:///x": ({}, "--engine: 'a b=unix:///x' is wrong"),
+    "a=": ({}, "--engine: a: '' is wrong: unix:///path"),
+    "a=nowhere": ({}, "--engine: a: 'nowhere' is wrong"),
+    "a=context://none": ({}, "--engine: a: there is no docker context 'none'"),
+    "a=unix:///x,a=unix:///y": ({}, "--engine: there are two engines called a"),
+    "a=unix:///x,b=unix:///x": ({}, "--engine: a and b are one engine, unix:///x: once is right"),
+    "a=tcp://h:1,b=http://h:1": ({}, "--engine: a and b are one engine, http://h:1"),
+    "a=unix:///x": ({"docker_tls": True}, "--docker.tls: no engine of --engine is reached over TCP"),
+    "a=unix:///y": ({"socket_path": "/x"}, "--socket.path: --engine says where the engines are"),
+    "a=unix:///z": ({"mode": "http", "http_address": "a:1"}, "--mode: --engine says where the engines are"),
+}
+
+
+@pytest.mark.parametrize(("given", "more", "message"), [(a, *b) for a, b in WRONG_ENGINES.items()])
+def test_what_is_wrong_with_several_engines_is_one_line(
+    home: Path, given: str, more: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        endpoints_of(Settings(engine=tuple(given.split(",")), **more), {"HOME": str(home)})
+    assert str(error.value).startswith(message)
 
 
 def test_a_context_that_is_not_checked_is_encrypted_all_the_same(home: Path) -> None:

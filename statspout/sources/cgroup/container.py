@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 from statspout.errors import Unreadable
 from statspout.sample import ContainerSample
@@ -21,13 +22,11 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_NETWORK = Network()
 
 
-class Roots:
+class Roots(NamedTuple):
     """Where the kernel's file systems are mounted, as texts: /proc, and /sys/fs/cgroup."""
 
-    __slots__ = ("cgroup", "proc")
-
-    def __init__(self, proc: str, cgroup: str) -> None:
-        self.proc, self.cgroup = proc, cgroup
+    proc: str
+    cgroup: str
 
 
 class Opened:

@@ -1,0 +1,262 @@
+"""SIGHUP: the configuration is read again; what it changes is changed, and all else is not disturbed."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from support.daemon import Daemon
+from support.receiver import Receiver
+from support.web import Client
+
+from statspout.testing import FakeEngine
+
+ZERO = "127.0.0.1:0"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[FakeEngine]:
+    with FakeEngine() as engine:
+        for name in ("web", "db"):
+            engine.add(name, cpu=0.5)
+        yield engine
+
+
+class Reloading(Daemon):
+    """A daemon with a file of its settings, which can be written anew."""
+
+    def __init__(self, file: Path, **settings: Any) -> None:
+        self.file = file
+        self.settings = {"interval": 1.0, "health.address": ZERO, **settings}
+        self.write()
+        super().__init__(f"--config={file}")
+
+    def write(self, text: str | None = None, **changed: Any) -> None:
+        """Write the file, with other settings, or with this text."""
+        self.settings |= changed
+        lines = [f"{key} = {_toml(value)}" for key, value in self.settings.items() if value is not None]
+        self.file.write_text(text if text is not None else "\n".join(lines))
+
+    def reload(self, text: str | None = None, says: str = "reloaded: ", **changed: Any) -> str:
+        """Write it, send SIGHUP, and wait for what is said of that; the line."""
+        self.write(text, **changed)
+        before = len(self.log)
+        self.signal(signal.SIGHUP)
+        return self.eventually(
+            lambda: next(
+                (line for line in self.log[before:].splitlines(keepends=True) if says in line and line[-1] == "\n"), ""
+            )
+        ).strip()
+
+    def figures(self) -> dict[str, float]:
+        """What the daemon says of itself, as ``name{label values}``."""
+        page = self.get("/metrics", "health.address").body.decode()
+        return {
+            f"{sample.name}{{{','.join(sample.labels.values())}}}": sample.value
+            for family in text_string_to_metric_families(page)
+            for sample in family.samples
+        }
+
+
+def _toml(value: Any) -> str:
+    return (
+        f"[{', '.join(map(_toml, value))}]"
+        if isinstance(value, list)
+        else repr(value).lower()
+        if isinstance(value, bool)
+        else f'"{value}"'
+        if isinstance(value, str)
+        else str(value)
+    )
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "statspout.toml"
+
+
+def names(daemon: Daemon) -> list[str]:
+    return sorted(daemon.stats())
+
+
+def settings_of(engine: FakeEngine, **more: Any) -> dict[str, Any]:
+    return {"socket.path": engine.socket_path, "repository": ["rest"], "rest.address": ZERO, **more}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("interval = ", "it is not TOML"),
+        ('interval = "often"', "interval: 'often' is wrong: a number is right"),
+        ("intervall = 1", "there is no such setting: did you mean interval?"),
+        ('repository = ["nowhere"]', "nowhere"),
+        ('repository = ["rest", "rest"]', "named twice"),
+        ('repository = ["rest"]\n[rest]\naddress = "127.0.0.1:99999"', "rest.address"),
+        ('engine = ["a"]', "a name and a URL"),
+        (
+            'repository = ["rest"]\n[listen]\nstatsd = ["udp://127.0.0.1:x"]',
+            "listen.statsd",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_and_the_one_before_stays(
+    engine: FakeEngine, config: Path, text: str, says: str
+) -> None:
+    with Reloading(config, **settings_of(engine)) as daemon:
+        daemon.eventually(lambda: names(daemon) == ["db", "web"])
+        line = daemon.reload(text, says="the one before it stays")
+        assert says in line
+        assert "Traceback" not in daemon.log
+        since = daemon.figures()["statspout_samples_total{}"]
+        daemon.eventually(lambda: daemon.figures()["statspout_samples_total{}"] > since)
+        assert names(daemon) == ["db", "web"]
+        assert daemon.terminate() == 0
+
+
+def test_an_address_that_another_program_has_changes_nothing(engine: FakeEngine, config: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        Reloading(config, **settings_of(engine, **{"listen.statsd": [f"udp://{ZERO}"]})) as daemon,
+    ):
+        daemon.eventually(lambda: names(daemon) == ["db", "web"])
+        port = taken.getsockname()[1]
+        wanted: dict[str, Any] = {"rest.address": f"127.0.0.1:{port}", "listen.statsd": [f"tcp://127.0.0.1:{port}"]}
+        for key, value in wanted.items():
+            before = daemon.settings[key]
+            assert f"{port} cannot be listened on" in daemon.reload(says="the one before it stays", **{key: value})
+            daemon.settings[key] = before
+        assert names(daemon) == ["db", "web"]
+        statsd = daemon.wait_for_line("listen.statsd: udp://").rpartition("//")[2].partition(",")[0]
+        host, _, port_text = statsd.partition(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"still.heard:1|c", (host, int(port_text)))
+        daemon.eventually(lambda: b"still.heard" in daemon.get("/app-stats").body)
+
+
+def test_an_address_may_change_to_one_that_the_one_before_takes_in(engine: FakeEngine, config: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {"rest.address": f":{port}", "listen.statsd": [f"udp://:{port}"]}
+    with Reloading(config, **settings_of(engine, **settings)) as daemon:
+        daemon.wait_for_line("2 containers to sample")
+        changed: dict[str, Any] = {"rest.address": f"127.0.0.1:{port}", "listen.statsd": [f"udp://127.0.0.1:{port}"]}
+        line = daemon.reload(**changed)
+        assert "what is served is served anew, StatsD is listened to anew" in line
+        daemon.eventually(lambda: len(Client(port).ask("/stats").json()) == 2)
+
+
+def test_nothing_is_disturbed_when_nothing_is_other_than_before(engine: FakeEngine, config: Path) -> None:
+    with Reloading(config, **settings_of(engine)) as daemon:
+        daemon.eventually(lambda: daemon.stats() and daemon.stats()["web"]["cpu_percent"] is not None)
+        assert daemon.reload().endswith("reloaded: nothing is other than before")
+        assert daemon.stats()["web"]["cpu_percent"] is not None
+        assert daemon.log.count("to sample") == 1
+
+
+def test_what_is_served_is_served_through_a_reload_that_changes_it(engine: FakeEngine, config: Path) -> None:
+    with Reloading(config, **settings_of(engine)) as daemon:
+        daemon.eventually(lambda: names(daemon) == ["db", "web"])
+        answers: list[int] = []
+        over = threading.Event()
+
+        def ask() -> None:
+            while not over.is_set():
+                answers.append(daemon.get("/metrics", "health.address").status)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        token = config.with_name("token")
+        token.write_text("open sesame")
+        daemon.reload(**{"rest.path": "/other"})
+        assert {daemon.get("/stats").status, daemon.get("/other").status} == {404, 200}
+        over.set()
+        asking.join()
+        assert set(answers) == {200}, "every request was answered"
+        token.write_text("sesame")
+        daemon.reload(**{"web.token-file": str(token)})
+        assert daemon.get("/other").status == 401
+
+
+def test_what_waits_for_a_dead_server_goes_to_the_one_that_a_reload_names(engine: FakeEngine, config: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as dead, Receiver() as receiver:
+        nowhere = f"http://127.0.0.1:{dead.getsockname()[1]}"
+        dead.close()
+        settings = {"socket.path": engine.socket_path, "repository": ["webhook"], "webhook.url": nowhere}
+        with Reloading(config, **settings) as daemon:
+            daemon.eventually(lambda: daemon.figures()["statspout_queue_samples{webhook}"] >= 6)
+            assert "webhook is changed" in daemon.reload(**{"webhook.url": f"http://127.0.0.1:{receiver.server_port}"})
+            daemon.eventually(lambda: sum(len(posted.json()) for posted in receiver.stored) >= 6)
+            books = daemon.eventually(lambda: _balanced(daemon.figures(), "webhook"))
+            assert daemon.terminate() == 0
+        times = [(each["name"], each["@timestamp"]) for posted in receiver.stored for each in posted.json()]
+        assert len(times) == len(set(times)), "each sample once"
+        assert len(times) >= books["statspout_delivered_total{webhook}"] >= 6
+
+
+def _balanced(books: dict[str, float], name: str) -> dict[str, float] | None:
+    """The books, when they balance and nothing waits."""
+    parts = [books[f"statspout_{part}_total{{{name}}}"] for part in ("filtered", "delivered")]
+    dropped = sum(value for key, value in books.items() if key.startswith(f"statspout_dropped_total{{{name},"))
+    collected = books[f"statspout_collected_total{{{name}}}"]
+    return books if collected == sum(parts) + dropped and not books[f"statspout_queue_samples{{{name}}}"] else None
+
+
+def test_repositories_and_filters_come_and_go(engine: FakeEngine, config: Path) -> None:
+    with Reloading(config, **settings_of(engine)) as daemon, Receiver() as receiver:
+        daemon.eventually(lambda: names(daemon) == ["db", "web"])
+        url = f"http://127.0.0.1:{receiver.server_port}"
+        line = daemon.reload(repository=["rest", "webhook"], ignore=["db"], **{"webhook.url": url})
+        assert "webhook is new" in line
+        assert "the engines are asked anew" in line
+        daemon.eventually(lambda: receiver.stored)
+        daemon.eventually(lambda: names(daemon) == ["web"])
+        assert {each["name"] for posted in receiver.stored for each in posted.json()} == {"web"}
+        assert "webhook is ended" in daemon.reload(repository=["rest"])
+        daemon.eventually(lambda: "statspout_queue_samples{webhook}" not in daemon.figures())
+        assert daemon.reload(ignore=None).endswith("the engines are asked anew")
+        daemon.eventually(lambda: names(daemon) == ["db", "web"])
+
+
+def test_engines_come_and_go(engine: FakeEngine, config: Path) -> None:
+    with FakeEngine() as other:
+        other.add("far-web")
+        both = [f"near=unix://{engine.socket_path}", f"far=unix://{other.socket_path}"]
+        with Reloading(config, engine=both[:1], repository=["rest"], **{"rest.address": ZERO}) as daemon:
+            daemon.eventually(lambda: names(daemon) == ["db", "web"])
+            daemon.reload(engine=both)
+            daemon.eventually(lambda: names(daemon) == ["db", "far-web", "web"])
+            assert daemon.stats()["far-web"]["host"] == "far"
+            asked = daemon.log.count("engine near (unix")
+            daemon.reload(engine=both[1:])
+            daemon.eventually(lambda: names(daemon) == ["far-web"])
+            assert daemon.log.count("engine near (unix") == asked, "who stays is not asked anew"
+            assert list(daemon.get("/readyz", "health.address").json()["engines"]) == ["far"]
+
+
+def test_what_only_a_start_reads_is_said_to_wait_for_it(engine: FakeEngine, config: Path) -> None:
+    with Reloading(config, **settings_of(engine)) as daemon:
+        daemon.eventually(lambda: names(daemon) == ["db", "web"])
+        daemon.reload(says="--spool.dir: it is read at the start", **{"spool.dir": str(config.parent / "spool")})
+        daemon.wait_for_line("nothing is other than before")
+        daemon.reload(**{"log.format": "json"})
+        daemon.eventually(lambda: daemon.log.splitlines()[-1])
+        daemon.reload(says='"message": "reloaded: nothing', **{"spool.dir": None})
+
+
+def test_many_signals_in_a_row_and_one_to_end_it(engine: FakeEngine, config: Path) -> None:
+    with Reloading(config, **settings_of(engine)) as daemon:
+        daemon.eventually(lambda: names(daemon) == ["db", "web"])
+        for number in range(20):
+            daemon.write(**{"rest.path": f"/stats{number}"})
+            daemon.signal(signal.SIGHUP)
+            time.sleep(0.01)
+        daemon.eventually(lambda: daemon.get("/stats19").status == 200)
+        daemon.signal(signal.SIGHUP)
+        assert daemon.terminate() == 0

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from typing import Literal
 
 import pytest
-from support.watch import watching
+from support.watch import Watch, watching
 
+from statspout.sources.engine.address import unix_address
 from statspout.sources.engine.answers import Listed, Version
 from statspout.sources.engine.client import EngineClient
+from statspout.sources.engine.source import EngineSource
 from statspout.sources.filters import Filters
 from statspout.testing import FakeEngine
 from statspout.testing.engine import PathFaultKind
@@ -455,5 +457,22 @@ def test_after_any_mix_of_trouble_the_live_set_is_the_engines(seed: int) -> None
                 engine.drop_events = False
                 truth = {(one.id, one.name, one.started_ns) for one in engine.containers.values() if one.running}
                 await watch.until(lambda: {(c.id, c.name, c.started_at) for c in watch.live.values()} == truth, 10)
+
+    asyncio.run(main())
+
+
+def test_who_ended_while_the_source_was_not_run_is_gone_and_who_stayed_is_not(engine: FakeEngine) -> None:
+    async def main() -> None:
+        watch, client = Watch(0.5), EngineClient(unix_address(engine.socket_path, "socket.path"))
+        source = EngineSource(client, watch.telemetry, interval=0.5)
+        for expected in ({"web", "db", "cache"}, {"web", "db"}):
+            running = asyncio.create_task(source.run(watch))
+            await watch.until(lambda expected=expected: watch.names == expected)  # type: ignore[misc]
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            if "cache" in expected:
+                engine.remove("cache")
+        assert [container.name for container in watch.cleared] == ["cache"]
+        assert sorted(target.container.name for target in source.roster.targets.values()) == ["db", "web"]
 
     asyncio.run(main())

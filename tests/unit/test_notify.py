@@ -70,6 +70,18 @@ def test_a_daemon_says_when_it_is_up_that_it_lives_and_when_it_stops(tmp_path: P
             assert daemon.wait() == 0
 
 
+def test_a_reload_is_told_of_from_its_beginning_to_its_end(tmp_path: Path) -> None:
+    with closing(Manager(str(tmp_path / "notify"))) as manager, FakeEngine() as engine:
+        environ = {"NOTIFY_SOCKET": manager.address}
+        with Daemon(f"--socket.path={engine.socket_path}", environ=environ) as daemon:
+            manager.hear_until("READY")
+            before = time.monotonic()
+            daemon.signal(signal.SIGHUP)
+            began = manager.hear_until("RELOADING")[-1]
+            assert before <= int(began["MONOTONIC_USEC"]) / 1e6 <= time.monotonic()
+            manager.hear_until("READY")
+
+
 def test_it_is_not_up_before_its_ports_are(tmp_path: Path) -> None:
     with closing(Manager(str(tmp_path / "notify"))) as manager, socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"--rest.address=127.0.0.1:{taken.getsockname()[1]}"

@@ -1,0 +1,176 @@
+"""A repository with other settings takes over from one of its name: what waits, what is on disk, and the books."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from statspout import Handling, Repository, Sample
+from statspout.delivery.backoff import Backoff
+from statspout.delivery.delivery import Delivery
+from statspout.delivery.spooldir import SpoolDirectory
+from statspout.testing import samples
+
+
+class Store(Repository):
+    """A destination; ``gate`` is what a push waits for, ``up`` whether it then succeeds."""
+
+    name = "store"
+    flush_interval = 0.0
+
+    def __post_init__(self) -> None:
+        self.up = True
+        self.gate = threading.Event()
+        self.gate.set()
+        self.pushing = threading.Event()
+        self.stored: list[Sample] = []
+
+    def push(self, batch: Sequence[Sample]) -> None:
+        self.pushing.set()
+        assert self.gate.wait(10)
+        if not self.up:
+            raise OSError("down")
+        self.stored.extend(batch)
+
+
+def delivery(store: Store, spools: SpoolDirectory | None = None, **handling: Any) -> Delivery:
+    store.handling = Handling(**handling)
+    spool = None if spools is None else spools.spool("store")
+    return Delivery(store, spool=spool, backoff=Backoff(first=0.005, cap=0.02))
+
+
+async def until_pushing(store: Store) -> None:
+    await asyncio.to_thread(store.pushing.wait, 10)
+
+
+async def succeeded(old: Delivery, new: Delivery) -> None:
+    await old.retire()
+    new.succeed(old)
+    assert new.books is old.books
+    assert new.books.balanced
+
+
+def told(stores: Sequence[Store]) -> list[list[int]]:
+    return [[sample.time_ns for sample in store.stored] for store in stores]
+
+
+TIMES = [sample.time_ns for sample in samples(6)]
+
+
+def test_what_could_not_be_delivered_is_the_next_ones() -> None:
+    before, after = Store(), Store()
+    before.up = False
+
+    async def main() -> Delivery:
+        old, new = delivery(before), delivery(after)
+        old.start()
+        old.put(samples(6))
+        await until_pushing(before)
+        await succeeded(old, new)
+        await new.stop(5)
+        return new
+
+    books = asyncio.run(main()).books
+    assert told([before, after]) == [[], TIMES]
+    assert (books.collected, books.delivered, books.dropped.total()) == (6, 6, 0)
+
+
+def test_a_push_under_way_ends_and_its_samples_do_not_come_twice() -> None:
+    before, after = Store(), Store()
+    before.gate.clear()
+
+    async def main() -> None:
+        old, new = delivery(before), delivery(after)
+        old.start()
+        old.put(samples(2))
+        await until_pushing(before)
+        old.put(samples(6)[2:])
+        threading.Timer(0.05, before.gate.set).start()
+        await succeeded(old, new)
+        await new.stop(5)
+
+    asyncio.run(main())
+    assert told([before, after]) == [TIMES[:2], TIMES[2:]]
+
+
+def test_a_push_that_hangs_is_left_and_its_samples_go_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("statspout.delivery.delivery.RETIRE_PATIENCE", 0.05)
+    monkeypatch.setattr("statspout.delivery.delivery.CLOSE_PATIENCE", 0.05)
+    before, after = Store(), Store()
+    before.gate.clear()
+
+    async def main() -> None:
+        old, new = delivery(before), delivery(after)
+        old.start()
+        old.put(samples(6))
+        await until_pushing(before)
+        await succeeded(old, new)
+        await new.stop(5)
+
+    asyncio.run(main())
+    before.gate.set()
+    assert told([after]) == [TIMES]
+
+
+def test_what_comes_while_one_retires_waits_for_the_next() -> None:
+    before, after = Store(), Store()
+
+    async def main() -> None:
+        old, new = delivery(before), delivery(after)
+        old.start()
+        retiring = asyncio.create_task(old.retire())
+        await asyncio.sleep(0)
+        old.put(samples(6))
+        await retiring
+        new.succeed(old)
+        await new.stop(5)
+
+    asyncio.run(main())
+    assert told([before, after]) == [[], TIMES]
+
+
+def test_less_room_costs_the_oldest_and_they_are_counted() -> None:
+    before, after = Store(), Store()
+    before.up = False
+
+    async def main() -> Delivery:
+        old, new = delivery(before), delivery(after, queue_samples=4)
+        old.start()
+        old.put(samples(6))
+        await succeeded(old, new)
+        await new.stop(5)
+        return new
+
+    books = asyncio.run(main()).books
+    assert told([after]) == [TIMES[2:]]
+    assert books.dropped == {"overflow": 2}
+
+
+def test_what_is_on_disk_only_comes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("statspout.delivery.spool.ON_DISK_BY", 0.06)
+    monkeypatch.setattr("statspout.delivery.spool._RIPE", 0.0)
+    before, after = Store(), Store()
+    before.up = False
+
+    async def main() -> Delivery:
+        with SpoolDirectory(str(tmp_path), 2**30, 86_400) as spools:
+            old = delivery(before, spools, queue_samples=2, batch_size=1)
+            new = delivery(after, spools, queue_samples=2, batch_size=1)
+            old.start()
+            for sample in samples(6):
+                old.put([sample])
+                await asyncio.sleep(0.15)
+            assert old.spool is not None
+            assert old.spool.waiting >= 3, "it was to be on disk"
+            await succeeded(old, new)
+            await new.stop(5)
+        return new
+
+    books = asyncio.run(main()).books
+    assert sorted(told([after])[0]) == TIMES
+    assert (books.queued, books.delivered, books.dropped.total(), books.balanced) == (0, 6, 0, True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from statspout.announce import say_what_is_heard, say_what_is_served, say_what_runs
 from statspout.delivery.backoff import Backoff
 from statspout.delivery.delivery import CLOSE_PATIENCE, Delivery
+from statspout.delivery.live import Live
 from statspout.errors import ConfigError, SourceError, told
 from statspout.health import Health
 from statspout.instances import check_instances
@@ -220,7 +221,7 @@ class Daemon:
         before = self.web
         undo.push_async_callback(web.stop)
         try:
-            await web.start(instead_of=before)
+            await web.start(beside=before)
         except ConfigError:
             if not before.is_in_the_way_of(web):
                 raise
@@ -250,6 +251,7 @@ class Daemon:
         """These take the place of those before, which end now."""
         if web is not self.web:
             before, self.web = self.web, web
+            web.take_over(before)
             await before.stop()
             say_what_is_served(web)
         if statsd is self.statsd:
@@ -291,13 +293,15 @@ class Daemon:
             await old.retire()
             self.router.routes[at] = new
             new.succeed(old)
+        elif isinstance(old, Live) and isinstance(new, Live):
+            new.succeed(old)
+            self.router.routes[at] = new
+            await old.stop(0)
         else:
+            await old.stop(DRAIN - 2 * CLOSE_PATIENCE)  # they may have a file in common
             if not _is_live(new):
-                await old.stop(DRAIN - 2 * CLOSE_PATIENCE)  # they may have a file in common
                 new.start()
             self.router.routes[at] = new
-            if _is_live(new):
-                await old.stop(DRAIN - 2 * CLOSE_PATIENCE)
 
     async def _watch_instead(self, engines: list[WatchedEngine]) -> None:
         """Watch these engines from now on; those that are as before are not disturbed."""

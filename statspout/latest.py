@@ -6,6 +6,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -140,6 +141,15 @@ class LatestMetrics:
             self._gone[container.identity] = None
             if len(self._gone) > _REMEMBERED:
                 self._gone.popitem(last=False)
+
+    def follow(self, other: LatestMetrics) -> None:
+        """Go on with the series of another, and with what all of their metrics came to."""
+        for series in other.series():
+            with suppress(Rejected):
+                self.put(series.metric)
+                ours = self.of(series.metric.key)
+                ours.total, ours.count = series.total, series.count
+                ours.fresh_until, ours.until = series.fresh_until, series.until
 
     def series(self) -> list[Reported]:
         """All series that are not over, by name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from statspout.delivery.books import Books
 from statspout.errors import ConfigError, Rejected, told
@@ -69,6 +70,15 @@ class Live:
             self.repository.open()
         except BaseException as error:
             raise ConfigError(f"repository {self.name}: {told(error)}") from error
+
+    def succeed(self, other: Live) -> None:
+        """Go on where ``other`` is: with its books, and showing what it shows until something newer comes."""
+        self.books = other.books
+        with suppress(Exception):  # foreign code: what it shows comes anew within an interval
+            for sample in other.repository.latest.samples():
+                if self._selection.takes(sample):
+                    self.repository.push(self._selection.narrow([sample]))
+            self.repository.reported.follow(other.repository.reported)
 
     async def stop(self, patience: float) -> None:  # noqa: ARG002 - nothing here takes time
         """Close the repository."""

@@ -56,30 +56,37 @@ class WebServer:
             self._sites.append(site)
         site.mount(_Mount(setting, owner, routes, open_paths))
 
-    async def start(self, instead_of: WebServer | None = None) -> None:
+    async def start(self, beside: WebServer | None = None) -> None:
         """Listen everywhere, then serve in the running loop. ConfigError, and nothing is left, when a port is taken.
 
-        What is served ``instead_of`` another server has that one's sockets where the addresses are the same: nobody is
-        refused while both are there, and that one is to be stopped.
+        The addresses that another serves, ``beside`` this one, stay that one's until :meth:`take_over`.
         """
+        own = [site for site in self._sites if beside is None or beside._at(site) is None]
         try:
-            for site in self._sites:
-                site.sockets = instead_of.shared(site) if instead_of is not None else []
-                if not site.sockets:
-                    await self._listen(site)
-            for site in self._sites:
+            for site in own:
+                await self._listen(site)
+            for site in own:
                 await site.serve(self.access, self.tls)
         except BaseException:
             await self.stop()
             raise
 
-    def shared(self, other: _Site) -> list[socket.socket]:
-        """The sockets of this server at the same address, for two to have; a free port is that of the same setting."""
+    def take_over(self, other: WebServer) -> None:
+        """Serve where ``other`` does as well: at once, and no connection there is disturbed. What it has left ends."""
+        for site in self._sites:
+            theirs = other._at(site)
+            if theirs is not None and not site.sockets:
+                site.sockets, theirs.sockets = theirs.sockets, []
+                site.serving, theirs.serving = theirs.serving, None
+                site.change(self.access, self.tls)
+
+    def _at(self, other: _Site) -> _Site | None:
+        """What is served at the same address as ``other``; a free port is that of the same setting."""
         for site in self._sites:
             alike = (site.host, site.port) == (other.host, other.port)
             if alike and (site.port or site.setting == other.setting):
-                return [each.dup() for each in site.sockets]
-        return []
+                return site
+        return None
 
     def is_in_the_way_of(self, other: WebServer) -> bool:
         """Whether both have a port in common, at different addresses: one may take in what the other wants."""
@@ -165,11 +172,21 @@ class _Site:
     async def serve(self, access: Access, tls: ServedTls | None) -> None:
         from statspout.web.serving import Serving
 
-        routes = [route for mount in self.mounts for route in mount.routes]
-        open_paths = [path for mount in self.mounts for path in mount.open_paths]
         what = f"--{self.setting}: the server at {self.address}"
-        self.serving = Serving(routes, self.sockets, what, access, open_paths, tls.context if tls else None)
+        self.serving = Serving(self.routes, self.sockets, what, access, self.open_paths, tls.context if tls else None)
         await self.serving.start()
+
+    def change(self, access: Access, tls: ServedTls | None) -> None:
+        if self.serving is not None:
+            self.serving.change(self.routes, access, self.open_paths, tls.context if tls else None)
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        return [route for mount in self.mounts for route in mount.routes]
+
+    @property
+    def open_paths(self) -> list[str]:
+        return [path for mount in self.mounts for path in mount.open_paths]
 
     async def stop(self) -> None:
         serving, listening = self.serving, self.sockets

@@ -7,12 +7,13 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import uvicorn
 from starlette.routing import BaseRoute
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from statspout.web.access import Access
@@ -56,12 +57,22 @@ class Serving:
         open_paths: Collection[str] = (),
         context: ssl.SSLContext | None = None,
     ) -> None:
-        self._doors = None if context is None else Doors(context, MOST_CONNECTIONS, PATIENCE, GRACE)
-        application = Application(routes, access, open_paths, self._crowded)
-        self._server = _Server(_config(application, self._connection if self._doors else _Connection))
+        self.change(routes, access, open_paths, context)
+        self._server = _Server(_config(self._answer, self._connection))
         self._sockets = sockets
         self._what = what
         self._task: asyncio.Task[None] | None = None
+
+    def change(
+        self,
+        routes: Sequence[BaseRoute],
+        access: Access,
+        open_paths: Collection[str] = (),
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Serve these from the next request on, also to who is connected; TLS is for new connections."""
+        self._doors = None if context is None else Doors(context, MOST_CONNECTIONS, PATIENCE, GRACE)
+        self._application = Application(routes, access, open_paths, self._crowded)
 
     async def start(self) -> None:
         """Return once it answers."""
@@ -88,10 +99,13 @@ class Serving:
         """Whether there are too many connections, and none of them was idle to give its place away."""
         return len(self._server.server_state.connections) > MOST_CONNECTIONS
 
-    def _connection(self, **keywords: Any) -> Door:
-        """What uvicorn is to begin a connection with, where TLS comes first."""
-        assert self._doors is not None
-        return Door(self._doors, _Connection(**keywords))
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._application(scope, receive, send)
+
+    def _connection(self, **keywords: Any) -> asyncio.Protocol:
+        """What uvicorn is to begin a connection with: where TLS comes first, its door."""
+        connection = _Connection(**keywords)
+        return connection if self._doors is None else Door(self._doors, connection)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -99,7 +113,7 @@ class Serving:
             _logger.error("%s ended", self._what, exc_info=error)
 
 
-def _config(application: Application, connection: Callable[..., asyncio.Protocol]) -> uvicorn.Config:
+def _config(application: Callable[..., Awaitable[None]], connection: Callable[..., asyncio.Protocol]) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         interface="asgi3",

@@ -175,6 +175,7 @@ def test_what_is_served_is_served_through_a_reload_that_changes_it(engine: FakeE
         token = config.with_name("token")
         token.write_text("open sesame")
         daemon.reload(**{"rest.path": "/other"})
+        assert len(daemon.get("/other").json()) == 2, "what was shown is shown on"
         assert {daemon.get("/stats").status, daemon.get("/other").status} == {404, 200}
         over.set()
         asking.join()
@@ -182,6 +183,27 @@ def test_what_is_served_is_served_through_a_reload_that_changes_it(engine: FakeE
         token.write_text("sesame")
         daemon.reload(**{"web.token-file": str(token)})
         assert daemon.get("/other").status == 401
+
+
+def test_a_counter_of_an_application_goes_on_through_a_reload(engine: FakeEngine, config: Path) -> None:
+    settings = {"repository": ["prometheus"], "prometheus.address": ZERO, "listen.statsd": [f"udp://{ZERO}"]}
+    with Reloading(config, **settings_of(engine, **settings)) as daemon:
+        place = daemon.wait_for_line("listen.statsd: udp://").rpartition("//")[2].partition(",")[0]
+
+        def counted(times: int) -> bool:
+            return (
+                f" {times}\n" in daemon.get("/metrics", "prometheus.address").body.decode().partition("jobs_total{")[2]
+            )
+
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect((place.partition(":")[0], int(place.rpartition(":")[2])))
+            client.send(b"jobs:5|c")
+            daemon.eventually(lambda: counted(5))
+            changed: dict[str, Any] = {"prometheus.labels": ["team"]}
+            daemon.reload(**changed)
+            assert counted(5)
+            client.send(b"jobs:2|c")
+            daemon.eventually(lambda: counted(7))
 
 
 def test_what_waits_for_a_dead_server_goes_to_the_one_that_a_reload_names(engine: FakeEngine, config: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import signal
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support.certificates import Authority
 from support.daemon import Daemon
 from support.receiver import Receiver
 from support.web import Client
@@ -42,7 +45,10 @@ class Reloading(Daemon):
         """Write the file, with other settings, or with this text."""
         self.settings |= changed
         lines = [f"{key} = {_toml(value)}" for key, value in self.settings.items() if value is not None]
-        self.file.write_text(text if text is not None else "\n".join(lines))
+        # Whole at any moment, as who edits it while a daemon may read it would have it.
+        aside = self.file.with_suffix(".new")
+        aside.write_text(text if text is not None else "\n".join(lines))
+        aside.replace(self.file)
 
     def reload(self, text: str | None = None, says: str = "reloaded: ", **changed: Any) -> str:
         """Write it, send SIGHUP, and wait for what is said of that; the line."""
@@ -204,6 +210,25 @@ def test_a_counter_of_an_application_goes_on_through_a_reload(engine: FakeEngine
             assert counted(5)
             client.send(b"jobs:2|c")
             daemon.eventually(lambda: counted(7))
+
+
+def test_tls_comes_and_goes_with_a_reload(engine: FakeEngine, config: Path) -> None:
+    authority = Authority(config.parent / "authority")
+    trusted = ssl.create_default_context(cafile=str(authority.ca))
+    with Reloading(config, **settings_of(engine)) as daemon:
+        daemon.eventually(lambda: names(daemon) == ["db", "web"])
+        port = int(daemon.wait_for_line("rest.address: http://").rpartition(":")[2])
+        files: dict[str, Any] = {
+            "web.tls-cert": str(authority.cert("server")),
+            "web.tls-key": str(authority.key("server")),
+        }
+        daemon.reload(**files)
+        assert Client(port, trusted).ask("/stats").status == 200
+        with pytest.raises((http.client.HTTPException, ConnectionError)):
+            Client(port).ask("/stats")
+        gone: dict[str, Any] = dict.fromkeys(files)
+        daemon.reload(**gone)
+        assert Client(port).ask("/stats").status == 200
 
 
 def test_what_waits_for_a_dead_server_goes_to_the_one_that_a_reload_names(engine: FakeEngine, config: Path) -> None:

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 _OWN = settings_of(Settings)
 _CONFIG, _PLUGIN, _REPOSITORY = (next(s for s in _OWN if s.name == n) for n in ("config", "plugin", "repository"))
-_OWN_NAMES = {name for setting in _OWN for name, _ in spellings(setting)}
+_OWN_NAMES = {one.name for setting in _OWN for one in spellings(setting)}
 _OWN_VARIABLES = {env_name(name) for name in _OWN_NAMES}
+_FLAGS = re.compile(r"--[\w.-]+(?:, --[\w.-]+)*(?=[: ])")
+"""What an error is about, as in `--rest.path: ...`, `--web.tls-cert, --web.tls-key: ...` and `--plugin x.py:X: ...`."""
 _OWN_WORDS = {setting.name.partition(".")[0] for setting in _OWN}
 
 
@@ -55,7 +57,7 @@ class Config:
     registry: Registry
     given: Given
     notes: list[str]
-    """What was given and has no effect, a line each."""
+    """What was given under an old name, or has no effect, a line each."""
 
 
 def configure(
@@ -69,7 +71,7 @@ def configure(
     found = understand(argv, environ, classes, every=every)
     registry, groups, given = found.registry, found.groups, found.given
     known = [setting for group in groups.values() for setting in group]
-    notes = [*without_effect(given.values, environ, known), *exposed(given, known), *idle_notes(found)]
+    notes = [*given.renamed, *without_effect(given.values, environ, known), *exposed(given, known), *idle_notes(found)]
     with placed(given):
         settings = Settings(**_arguments(groups[""], given))
         repositories = [_construct(one, given) for one in found.selected]
@@ -154,7 +156,7 @@ def read(
         take_flags(given, argv, groups, strict)
     for group in groups.values():
         for setting in group:
-            given.take(setting.name, _in_environment(setting, environ))
+            given.take(setting.name, _in_environment(setting, environ, given))
     return given
 
 
@@ -173,19 +175,16 @@ def _go_dashes(argv: Iterable[str]) -> list[str]:
 
 @contextmanager
 def placed(given: Given) -> Iterator[None]:
-    """A ConfigError from within that begins with a setting's flag begins with where the setting was written instead."""
+    """A ConfigError from within that begins with flags begins with where the settings were written instead."""
     try:
         yield
     except ConfigError as error:
-        if not str(error).startswith("--"):
+        text = str(error)
+        if (head := _FLAGS.match(text)) is None:
             raise
-        flag = str(error)[2:]
-        for end in (":", " "):  # as in `--rest.path: ...` and `--plugin x.py:X: ...`
-            name, separator, rest = flag.partition(end)
-            origin = _origin(name, given)
-            if separator and origin and origin != f"--{name}":
-                raise ConfigError(f"{origin}{end}{rest}") from error
-        raise
+        flags = head[0].split(", ")
+        written = ", ".join(dict.fromkeys(_origin(flag.removeprefix("--"), given) or flag for flag in flags))
+        raise ConfigError(written + text[head.end() :]) from error
 
 
 def _origin(name: str, given: Given) -> str | None:
@@ -195,13 +194,14 @@ def _origin(name: str, given: Given) -> str | None:
     return next((given.origins[one] for one in names if one in given.origins), None)
 
 
-def _in_environment(setting: Setting, environ: Mapping[str, str]) -> dict[str, Any]:
+def _in_environment(setting: Setting, environ: Mapping[str, str], given: Given) -> dict[str, Any]:
     """The setting's values in the environment by variable; an empty variable is one that is not set."""
     found: dict[str, Any] = {}
-    for name, is_file in spellings(setting):
-        variable = env_name(name)
+    for one in spellings(setting):
+        variable = env_name(one.name)
         if text := environ.get(variable):
-            found[variable] = secret_file(text, variable) if is_file else convert(setting, text, variable)
+            found[variable] = secret_file(text, variable) if one.is_file else convert(setting, text, variable)
+            given.note(one, variable, env_name(one.right))
     return found
 
 

@@ -159,11 +159,15 @@ class Daemon:
                         log.error("stopping: %r", error)
 
     def _listening(self) -> StatsdSource:
-        from statspout.sources.apps.statsd.source import StatsdSource  # only where it is wanted
+        from statspout.sources.apps.statsd.echo import refuse_echo  # only where it is wanted, as is the source
+        from statspout.sources.apps.statsd.source import StatsdSource
 
         heard, roots = self.telemetry.heard, self._choice.roots
         # The host becomes known with the engine.
-        return StatsdSource(self.settings, heard, self._roster, roots, lambda: self._engine_source.host)
+        source = StatsdSource(self.settings, heard, self._roster, roots, lambda: self._engine_source.host)
+        if not self.settings.once:
+            refuse_echo(source.addresses, [route.repository for route in self.router.routes])
+        return source
 
     def _mount(self) -> None:
         for route in self.router.routes:

@@ -70,7 +70,7 @@ class Daemon:
         self.spools = _spools(settings)
         self.router = Router([route_to(repository, self.spools) for repository in repositories])
         self.health = Health(self.telemetry, self.router.routes, max(SHORTEST, settings.interval))
-        self.web = WebServer(access_of(settings), tls_of(settings))
+        self.web = WebServer(access_of(settings), tls_of(settings), self.telemetry.http_refused)
         self._mount()
         if settings.once and not any(isinstance(route, Delivery) for route in self.router.routes):
             raise ConfigError("--once: live values end with the program: a repository that stores, as stdout, is right")

@@ -17,7 +17,7 @@ from statspout.logs import counted
 from statspout.router import Route
 from statspout.scrape import answer
 from statspout.sources.filters import REASONS as FILTER_REASONS
-from statspout.telemetry import BAD_LINES, KINDS, LATE, LEFT_OUT, Telemetry
+from statspout.telemetry import BAD_LINES, HTTP_REFUSED, KINDS, LATE, LEFT_OUT, Telemetry
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -86,7 +86,7 @@ class Health:
 
     def families(self) -> list[Family | Histogram]:
         """The metrics about statspout itself."""
-        return [*self._collection(), *self._heard(), *self._delivery(), *self._process()]
+        return [*self._collection(), *self._heard(), *self._delivery(), *self._served(), *self._process()]
 
     def _collection(self) -> Iterator[Family | Histogram]:
         t = self._telemetry
@@ -184,6 +184,11 @@ class Health:
 
     def _deliveries(self) -> Iterator[Delivery]:
         return (route for route in self._routes if isinstance(route, Delivery))
+
+    def _served(self) -> Iterator[Family]:
+        refused = [({"reason": reason}, self._telemetry.http_refused[reason]) for reason in HTTP_REFUSED]
+        help_ = "HTTP requests not answered, and connections cut, by reason."
+        yield Family("statspout_http_refused_total", "counter", help_, refused)
 
     def _process(self) -> Iterator[Family]:
         usage = resource.getrusage(resource.RUSAGE_SELF)

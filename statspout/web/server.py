@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -28,12 +29,16 @@ _PARAMETER = re.compile(r"\{[^}]*\}")
 class WebServer:
     """Serves the routes of whoever mounts some. Equal addresses share one port, except that port 0 is never shared.
 
-    Settings are whole names such as ``rest.address``. ``access`` and ``tls`` are those of every address.
+    Settings are whole names such as ``rest.address``. ``access`` and ``tls`` are those of every address. ``refused``
+    counts who is not answered, by one of :data:`statspout.telemetry.HTTP_REFUSED`.
     """
 
-    def __init__(self, access: Access | None = None, tls: ServedTls | None = None) -> None:
+    def __init__(
+        self, access: Access | None = None, tls: ServedTls | None = None, refused: Counter[str] | None = None
+    ) -> None:
         self.access = access or Access()
         self.tls = tls
+        self.refused: Counter[str] = Counter() if refused is None else refused
         self._sites: list[_Site] = []
 
     def mount(
@@ -62,7 +67,7 @@ class WebServer:
             for site in self._sites:
                 await self._listen(site)
             for site in self._sites:
-                await site.serve(self.access, self.tls)
+                await site.serve(self.access, self.tls, self.refused)
         except BaseException:
             await self.stop()
             raise
@@ -143,13 +148,14 @@ class _Site:
                 )
         self.mounts.append(mount)
 
-    async def serve(self, access: Access, tls: ServedTls | None) -> None:
+    async def serve(self, access: Access, tls: ServedTls | None, refused: Counter[str]) -> None:
         from statspout.web.serving import Serving
 
         routes = [route for mount in self.mounts for route in mount.routes]
         open_paths = [path for mount in self.mounts for path in mount.open_paths]
         what = f"--{self.setting}: the server at {self.address}"
-        self.serving = Serving(routes, self.sockets, what, access, open_paths, tls.context if tls else None)
+        context = tls.context if tls else None
+        self.serving = Serving(routes, self.sockets, what, access, refused, open_paths, context)
         await self.serving.start()
 
     async def stop(self) -> None:

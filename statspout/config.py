@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from statspout.configfile import Entries, read_file, take_file
 from statspout.errors import ConfigError, told
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from cyclopts import App
 
 _OWN = settings_of(Settings)
-_CONFIG, _PLUGIN, _REPOSITORY = (next(s for s in _OWN if s.name == n) for n in ("config", "plugin", "repository"))
+_CONFIG, _PLUGIN, _REPOSITORY, _FORMAT = (
+    next(s for s in _OWN if s.name == n) for n in ("config", "plugin", "repository", "log.format")
+)
 _OWN_NAMES = {one.name for setting in _OWN for one in spellings(setting)}
 _OWN_VARIABLES = {env_name(name) for name in _OWN_NAMES}
 _FLAGS = re.compile(r"--[\w.-]+(?:, --[\w.-]+)*(?=[: ])")
@@ -110,6 +112,22 @@ def own_settings(given: Given) -> Settings:
     """The program's own settings of what was given."""
     with placed(given):
         return Settings(**_arguments(_OWN, given))
+
+
+def log_format(argv: Sequence[str], environ: Mapping[str, str]) -> Literal["text", "json"]:
+    """What ``--log.format`` says, as far as that is known when something else is wrong."""
+    given = Given()
+    groups = {"": (_CONFIG, _FORMAT)}
+    for flags, variables in ((_go_dashes(argv), {}), ([], environ)):
+        with suppress(ConfigError):
+            found = read(flags, variables, groups, strict=False)
+            for name, value in found.values.items():
+                given.take(name, {found.origins[name]: value})
+    if path := given.values.get("config", ""):
+        with suppress(ConfigError):
+            entries = {key: value for key, value in read_file(path, "").items() if key == _FORMAT.name}
+            take_file(given, path, entries, [_FORMAT], ())
+    return "json" if given.values.get(_FORMAT.name) == "json" else "text"
 
 
 def _first_phase(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Entries, Given]:

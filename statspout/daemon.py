@@ -20,7 +20,8 @@ from statspout.delivery.delivery import CLOSE_PATIENCE, Delivery
 from statspout.errors import ConfigError, SourceError, told
 from statspout.gathering import GatheringLoop
 from statspout.health import Health
-from statspout.logs import Limited, counted, setup
+from statspout.loglines import about
+from statspout.logs import Limited, counted, hooked, setup
 from statspout.notify import NOBODY, Supervisor
 from statspout.options import described, settings_of
 from statspout.quantities import amount, seconds
@@ -204,13 +205,15 @@ class Daemon:
         try:
             count = await self._engine_source.once(self.router)
         except TimeoutError:
-            log.error("engine %s did not list its containers within 10 s", self._client.address)
+            address = self._client.address
+            log.error("engine %s did not list its containers within 10 s", address, extra=about(engine=address))
             return 1
         except SourceError as error:
-            log.error("the engine is not there: %s", error)
+            log.error("the engine is not there: %s", error, extra=about(engine=self._client.address))
             return 1
         if not count:
-            log.warning("engine %s: no running container gave a sample", self._client.address)
+            address = self._client.address
+            log.warning("engine %s: no running container gave a sample", address, extra=about(engine=address))
         log.info("%s in %.1f s", counted(count, "sample"), time.monotonic() - began)
         return 0
 
@@ -236,7 +239,7 @@ class Daemon:
             log.info("settings: %s", own)
         for route in self.router.routes:
             repository = route.repository
-            log.info("repository %s: %s", route.name, settings_told(repository))
+            log.info("repository %s: %s", route.name, settings_told(repository), extra=about(repository=route.name))
         for setting, host, port in self.web.bound:
             log.info("%s: %s://%s", setting, self.web.scheme, show_address(host, port))
         self._say_who_is_answered()
@@ -362,7 +365,7 @@ def run_daemon(settings: Settings, repositories: Sequence[Repository], notes: Se
     last.daemon = True
     _tune_garbage_collection()
     try:
-        with asyncio.Runner(loop_factory=GatheringLoop) as runner:
+        with hooked(), asyncio.Runner(loop_factory=GatheringLoop) as runner:
             return runner.run(_run_with_signals(settings, repositories, last))
     finally:
         last.cancel()

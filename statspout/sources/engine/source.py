@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from statspout.loglines import concerning
 from statspout.sample import Container
 from statspout.source import Sink, Source, Target, Watcher
 from statspout.sources.cgroup.collector import CgroupCollector
@@ -87,7 +88,8 @@ class EngineSource(Source):
         watcher = collector if self._roster is None else Watchers((self._roster, collector))
         discovery = self._discovery(watcher, collector)
         try:
-            await discovery.run()
+            with concerning(engine=str(self._client.address)):
+                await discovery.run()
         finally:
             await collector.stop()
             self._client.close()
@@ -98,8 +100,9 @@ class EngineSource(Source):
         SourceError when the engine is not there, TimeoutError when it gives no list within ``patience`` seconds.
         """
         try:
-            await self._client.negotiate()
-            return await self._once(sink, patience)
+            with concerning(engine=str(self._client.address)):
+                await self._client.negotiate()
+                return await self._once(sink, patience)
         finally:
             self._client.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from statspout import ContainerSample, Repository, Sample
+from statspout import Container, ContainerSample, Repository, Sample
 from statspout.repositories.influxdb_lines import SCHEMAS
 
 
@@ -15,9 +15,14 @@ class Discard(Repository):
 
     def open(self) -> None:
         """Begin."""
-        self._lines = SCHEMAS["own"]().lines
+        self._schema = SCHEMAS["own"]()
 
     def push(self, batch: Sequence[Sample]) -> None:
         """Encode a batch."""
-        lines = b"\n".join([self._lines(sample) for sample in batch if isinstance(sample, ContainerSample)])
+        made = self._schema.lines
+        lines = b"\n".join([made(sample) for sample in batch if isinstance(sample, ContainerSample)])
         print(lines.count(b"\n") + 1, flush=True)
+
+    def clear(self, container: Container) -> None:
+        """Forget the beginning of its lines."""
+        self._schema.clear(container)

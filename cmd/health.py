@@ -7,18 +7,27 @@ import json
 import os
 import ssl
 import sys
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from statspout.config import own_settings, placed, understand
+from statspout.errors import ConfigError
 from statspout.health import in_short
 from statspout.repository import Repository
 from statspout.web.access import Access, access_of
 from statspout.web.address import parse_address, reached, show_address
 from statspout.web.tls import ServedTls, tls_of
 
+T = TypeVar("T")
+
 _PATIENCE = 4.0
 """Seconds for the answer: less than the image's HEALTHCHECK has, so that a line is left of a daemon that hangs."""
+
+_RENEWAL = 1.0
+"""Seconds for which a certificate that is not the daemon's, or of no use, is one that is being renewed."""
+
+_PAUSE = 0.1
 
 _MOST = 1_000_000
 """Bytes of an answer that are read."""
@@ -33,7 +42,7 @@ def health(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) -
     given = understand(list(arguments), os.environ, classes, every=False).given
     settings = own_settings(given)
     with placed(given):
-        access, tls = access_of(settings), tls_of(settings)
+        access, tls = access_of(settings), _settled(lambda: tls_of(settings))
     text = settings.health_address
     if not text:
         return _trouble("--health.address is not set: an address such as 127.0.0.1:8081, as the daemon's, is right")
@@ -43,13 +52,34 @@ def health(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) -
     host = reached(host)
     where = f"{'https' if tls else 'http'}://{show_address(host, port)}/readyz"
     try:
-        status, state = _ask(_connection(host, port, tls), access)
+        with placed(given):
+            connection = _settled(lambda: _connection(host, port, tls))
+        status, state = _ask(connection, access)
     except (OSError, http.client.HTTPException) as error:
         return _trouble(f"{where}: {getattr(error, 'strerror', None) or error or type(error).__name__}")
     except ValueError:
         return _trouble(f"{where}: the answer is not statspout's")
     print(in_short(state))
     return int(status != 200)
+
+
+class _OtherCertificate(ConnectionError):
+    """Whoever is there has another certificate than the files."""
+
+
+def _settled(look: Callable[[], T]) -> T:
+    """What ``look`` returns. While it meets a certificate that is half renewed, it looks again, for a moment.
+
+    Two files cannot be replaced at once, and the daemon serves the pair before them until both are new.
+    """
+    end = time.monotonic() + _RENEWAL
+    while True:
+        try:
+            return look()
+        except (ConfigError, _OtherCertificate):
+            if time.monotonic() > end:
+                raise
+        time.sleep(_PAUSE)
 
 
 def _connection(host: str, port: int, tls: ServedTls | None) -> http.client.HTTPConnection:
@@ -65,7 +95,7 @@ def _connection(host: str, port: int, tls: ServedTls | None) -> http.client.HTTP
     connection.connect()
     if connection.sock.getpeercert(binary_form=True) != tls.leaf:
         connection.close()
-        raise ConnectionError("it has another certificate than that of --web.tls-cert")
+        raise _OtherCertificate("it has another certificate than that of --web.tls-cert")
     return connection
 
 

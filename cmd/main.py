@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from statspout import __version__
 from statspout.errors import ConfigError
-from statspout.logs import censored
+from statspout.logs import censored, setup
 
 if TYPE_CHECKING:
     from statspout.repository import Repository
@@ -59,18 +60,23 @@ def main(argv: Sequence[str] | None = None, *, repositories: Sequence[type[Repos
             stream.reconfigure(errors="backslashreplace")
     try:
         return _dispatch(arguments, repositories)
-    except ConfigError as error:
-        print(f"statspout: {censored(' '.join(str(error).split()))}", file=sys.stderr)
-        return 2
     except BrokenPipeError:
         # The reader of our output has gone; nothing more is to be said, not even by the interpreter at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        print(f"statspout: {error.strerror or error}", file=sys.stderr)
-        return 1
+    except (ConfigError, OSError) as error:
+        print(f"statspout: {censored(' '.join(_said(error).split()))}", file=sys.stderr)
+        return _code(error)
     except KeyboardInterrupt:
         return 130
+
+
+def _said(error: ConfigError | OSError) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _code(error: ConfigError | OSError) -> int:
+    return 2 if isinstance(error, ConfigError) else 1
 
 
 def _dispatch(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
@@ -105,15 +111,35 @@ def _command(arguments: list[str]) -> str:
 
 
 def _run(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
-    from statspout.config import Config, configure, placed
+    from statspout.config import Config, configure, log_format, placed
     from statspout.program import run_daemon
 
     def read() -> Config:
         return configure(arguments, os.environ, classes, every=False)
 
-    config = read()
-    with placed(config.given):
-        return run_daemon(config.settings, config.repositories, config.notes, read)
+    try:
+        config = read()
+        with placed(config.given):
+            return run_daemon(config.settings, config.repositories, config.notes, read)
+    except BrokenPipeError:
+        raise
+    except (ConfigError, OSError) as error:
+        return _wrong(arguments, error)
+    except Exception as error:
+        setup("info", log_format(arguments, os.environ))
+        logging.getLogger("statspout").critical("it ends by a fault of its own: %r", error, exc_info=error)
+        return 1
+
+
+def _wrong(arguments: list[str], error: ConfigError | OSError) -> int:
+    """The exit code; the error is a log line where those are read by a program."""
+    from statspout.config import log_format
+
+    if log_format(arguments, os.environ) != "json":
+        raise error
+    setup("info", "json")
+    logging.getLogger("statspout").error("%s", " ".join(_said(error).split()))
+    return _code(error)
 
 
 def _help(arguments: list[str], classes: Sequence[type[Repository]]) -> int:

@@ -76,7 +76,9 @@ class StatsD(Repository):
 
     def __post_init__(self) -> None:
         self._dialect = self._checked()
-        self._wire = wire_to(_parsed(self.address))
+        server = _parsed(self.address)
+        self.statsd_server = str(server)
+        self._wire = wire_to(server)
         totals = self.counters == "gauge"
         self._lines = Lines(self._dialect, self.prefix, self.labels, totals=totals)
         self._done: list[Done] = []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from statspout import __version__
+from statspout.loglines import about
 from statspout.options import described
 from statspout.repository import settings_told
 from statspout.settings import Settings
@@ -31,7 +32,7 @@ def say_what_runs(settings: Settings, engines: Sequence[WatchedEngine], routes: 
     if own := described(settings, changed=True):
         log.info("settings: %s", own)
     for route in routes:
-        log.info("repository %s: %s", route.name, settings_told(route.repository))
+        log.info("repository %s: %s", route.name, settings_told(route.repository), extra=about(repository=route.name))
 
 
 def _engines(settings: Settings, engines: Sequence[WatchedEngine]) -> str:
@@ -44,9 +45,10 @@ def _engines(settings: Settings, engines: Sequence[WatchedEngine]) -> str:
 def _say_of(engine: WatchedEngine, settings: Settings) -> None:
     who = f"engine {engine.endpoint.name}: " if engine.endpoint.name else ""
     if engine.endpoint.address.unchecked:
-        log.warning("%sthe engine's certificate is not checked: whoever is on the way to it can take its place", who)
+        gap = "whoever is on the way to it can take its place"
+        log.warning("%sthe engine's certificate is not checked: %s", who, gap, extra=engine.about)
     if engine.choice.why and not settings.demo:
-        log.info("%sall figures are the engine's: %s", who, engine.choice.why)
+        log.info("%sall figures are the engine's: %s", who, engine.choice.why, extra=engine.about)
 
 
 def say_what_is_served(web: WebServer) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from statspout.configfile import Entries, read_file, take_file
 from statspout.errors import ConfigError, told
@@ -28,9 +28,13 @@ if TYPE_CHECKING:
     from cyclopts import App
 
 _OWN = settings_of(Settings)
-_CONFIG, _PLUGIN, _REPOSITORY = (next(s for s in _OWN if s.name == n) for n in ("config", "plugin", "repository"))
-_OWN_NAMES = {name for setting in _OWN for name, _ in spellings(setting)}
+_CONFIG, _PLUGIN, _REPOSITORY, _FORMAT = (
+    next(s for s in _OWN if s.name == n) for n in ("config", "plugin", "repository", "log.format")
+)
+_OWN_NAMES = {one.name for setting in _OWN for one in spellings(setting)}
 _OWN_VARIABLES = {env_name(name) for name in _OWN_NAMES}
+_FLAGS = re.compile(r"--[\w.-]+(?:, --[\w.-]+)*(?=[: ])")
+"""What an error is about, as in `--rest.path: ...`, `--web.tls-cert, --web.tls-key: ...` and `--plugin x.py:X: ...`."""
 _OWN_WORDS = {setting.name.partition(".")[0] for setting in _OWN}
 
 
@@ -55,7 +59,7 @@ class Config:
     registry: Registry
     given: Given
     notes: list[str]
-    """What was given and has no effect, a line each."""
+    """What was given under an old name, or has no effect, a line each."""
 
 
 def configure(
@@ -69,7 +73,7 @@ def configure(
     found = understand(argv, environ, classes, every=every)
     registry, groups, given = found.registry, found.groups, found.given
     known = [setting for group in groups.values() for setting in group]
-    notes = [*without_effect(given.values, environ, known), *exposed(given, known), *idle_notes(found)]
+    notes = [*given.renamed, *without_effect(given.values, environ, known), *exposed(given, known), *idle_notes(found)]
     with placed(given):
         settings = Settings(**_arguments(groups[""], given))
         repositories = [_construct(one, given) for one in found.selected]
@@ -108,6 +112,22 @@ def own_settings(given: Given) -> Settings:
     """The program's own settings of what was given."""
     with placed(given):
         return Settings(**_arguments(_OWN, given))
+
+
+def log_format(argv: Sequence[str], environ: Mapping[str, str]) -> Literal["text", "json"]:
+    """What ``--log.format`` says, as far as that is known when something else is wrong."""
+    given = Given()
+    groups = {"": (_CONFIG, _FORMAT)}
+    for flags, variables in ((_go_dashes(argv), {}), ([], environ)):
+        with suppress(ConfigError):
+            found = read(flags, variables, groups, strict=False)
+            for name, value in found.values.items():
+                given.take(name, {found.origins[name]: value})
+    if path := given.values.get("config", ""):
+        with suppress(ConfigError):
+            entries = {key: value for key, value in read_file(path, "").items() if key == _FORMAT.name}
+            take_file(given, path, entries, [_FORMAT], ())
+    return "json" if given.values.get(_FORMAT.name) == "json" else "text"
 
 
 def _first_phase(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Entries, Given]:
@@ -154,7 +174,7 @@ def read(
         take_flags(given, argv, groups, strict)
     for group in groups.values():
         for setting in group:
-            given.take(setting.name, _in_environment(setting, environ))
+            given.take(setting.name, _in_environment(setting, environ, given))
     return given
 
 
@@ -173,19 +193,16 @@ def _go_dashes(argv: Iterable[str]) -> list[str]:
 
 @contextmanager
 def placed(given: Given) -> Iterator[None]:
-    """A ConfigError from within that begins with a setting's flag begins with where the setting was written instead."""
+    """A ConfigError from within that begins with flags begins with where the settings were written instead."""
     try:
         yield
     except ConfigError as error:
-        if not str(error).startswith("--"):
+        text = str(error)
+        if (head := _FLAGS.match(text)) is None:
             raise
-        flag = str(error)[2:]
-        for end in (":", " "):  # as in `--rest.path: ...` and `--plugin x.py:X: ...`
-            name, separator, rest = flag.partition(end)
-            origin = _origin(name, given)
-            if separator and origin and origin != f"--{name}":
-                raise ConfigError(f"{origin}{end}{rest}") from error
-        raise
+        flags = head[0].split(", ")
+        written = ", ".join(dict.fromkeys(_origin(flag.removeprefix("--"), given) or flag for flag in flags))
+        raise ConfigError(written + text[head.end() :]) from error
 
 
 def _origin(name: str, given: Given) -> str | None:
@@ -195,13 +212,14 @@ def _origin(name: str, given: Given) -> str | None:
     return next((given.origins[one] for one in names if one in given.origins), None)
 
 
-def _in_environment(setting: Setting, environ: Mapping[str, str]) -> dict[str, Any]:
+def _in_environment(setting: Setting, environ: Mapping[str, str], given: Given) -> dict[str, Any]:
     """The setting's values in the environment by variable; an empty variable is one that is not set."""
     found: dict[str, Any] = {}
-    for name, is_file in spellings(setting):
-        variable = env_name(name)
+    for one in spellings(setting):
+        variable = env_name(one.name)
         if text := environ.get(variable):
-            found[variable] = secret_file(text, variable) if is_file else convert(setting, text, variable)
+            found[variable] = secret_file(text, variable) if one.is_file else convert(setting, text, variable)
+            given.note(one, variable, env_name(one.right))
     return found
 
 

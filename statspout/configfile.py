@@ -11,7 +11,7 @@ from typing import Any
 from statspout.errors import ConfigError
 from statspout.logs import censored
 from statspout.options import Setting, bare, is_list, type_name
-from statspout.values import Given, secret_file, spellings, typed
+from statspout.values import Given, Spelling, secret_file, spellings, typed
 
 Entries = dict[str, Any]
 """What a file says: values by dotted key."""
@@ -49,18 +49,19 @@ def take_file(
 
     ``strangers`` are tables that are no concern of this run, as of a repository that cannot be used here.
     """
-    known = set()
+    known: dict[str, Spelling] = {}
     for setting in settings:
         found = {}
-        for name, is_file in spellings(setting):
-            known.add(name)
-            if name in entries:
-                where = f"{path}: {name}"
-                found[where] = _secret(entries[name], where) if is_file else typed(setting, entries[name], where)
+        for one in spellings(setting):
+            known[one.name] = one
+            if one.name in entries:
+                where, value = f"{path}: {one.name}", entries[one.name]
+                found[where] = _secret(value, where) if one.is_file else typed(setting, value, where)
+                given.note(one, where, one.right)
         given.take(setting.name, found)
     for key in entries:
         if key not in known and key.partition(".")[0] not in strangers:
-            raise ConfigError(f"{path}: {key}: {_unknown(key, known)}")
+            raise ConfigError(f"{path}: {key}: {_unknown(key, [n for n, one in known.items() if not one.until])}")
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -57,6 +58,7 @@ class Daemon:
         check_instances(repositories)
         self.settings = settings
         self.heard = Heard()
+        self.refused: Counter[str] = Counter()
         self.spools = _spools(settings)
         for repository in repositories:
             _tell_interval(repository, settings)
@@ -64,12 +66,12 @@ class Daemon:
         self.engines: list[WatchedEngine] = []
         self._telemetries: list[Telemetry] = []
         self._rosters: list[Roster] = []
-        self.health = Health(self._telemetries, self.heard, self.router.routes, _interval(settings))
+        self.health = Health(self._telemetries, self.heard, self.router.routes, _interval(settings), self.refused)
         self.web = self._served(settings, self.router.routes)
         if settings.once and not any(isinstance(route, Delivery) for route in self.router.routes):
             raise ConfigError("--once: live values end with the program: a repository that stores, as stdout, is right")
         planned = planned_engines(settings, os.environ)
-        self.statsd = self._listening(settings)
+        self.statsd = self._listening(settings, self.router.routes)
         self._running: dict[Source, asyncio.Task[None]] = {}
         self._engine = ExitStack()
         self._simulated: Endpoint | None = None
@@ -179,7 +181,8 @@ class Daemon:
         planned = planned_engines(settings, os.environ)
         engines = [WatchedEngine(one, settings, self._demo_engine) for one in planned]
         web = self._served(settings, routes) if self._serves_other(settings, routes) else self.web
-        statsd = self._listening(settings) if self._hears_other(settings) else self.statsd
+        listening = self._listening(settings, routes)  # also to see that nobody would send to it what comes from it
+        statsd = listening if self._hears_other(settings) else self.statsd
         async with AsyncExitStack() as undo:
             await self._open_live(routes, undo)
             if web is not self.web:
@@ -330,12 +333,16 @@ class Daemon:
         self._telemetries[:] = [engine.telemetry for engine in engines]
         self._rosters[:] = [engine.source.roster for engine in engines]
 
-    def _listening(self, settings: Settings) -> StatsdSource | None:
+    def _listening(self, settings: Settings, routes: Sequence[Route]) -> StatsdSource | None:
         if not settings.listen_statsd:
             return None
-        from statspout.sources.apps.statsd.source import StatsdSource  # only where it is wanted
+        from statspout.sources.apps.statsd.echo import refuse_echo  # only where it is wanted, as is the source
+        from statspout.sources.apps.statsd.source import StatsdSource
 
-        return StatsdSource(settings, self.heard, self._rosters, self._own_host)
+        source = StatsdSource(settings, self.heard, self._rosters, self._own_host)
+        if not settings.once:
+            refuse_echo(source.addresses, [route.repository for route in routes])
+        return source
 
     def _own_host(self) -> str:
         """The host of what comes from no container: the engine's, which is known when it was met; of several, ours."""
@@ -345,7 +352,7 @@ class Daemon:
 
     def _served(self, settings: Settings, routes: Sequence[Route]) -> WebServer:
         """A server of all that is to be served, not started."""
-        web = WebServer(access_of(settings), tls_of(settings))
+        web = WebServer(access_of(settings), tls_of(settings), self.refused)
         for route in routes:
             if isinstance(route.repository, LiveRepository):
                 _mount_live(web, route.repository)
@@ -388,13 +395,13 @@ class Daemon:
         try:
             count = await engine.source.once(self.router)
         except TimeoutError:
-            log.error("%s did not list its containers within 10 s", engine.client)
+            log.error("%s did not list its containers within 10 s", engine.client, extra=engine.about)
             return None
         except SourceError as error:
-            log.error("the engine is not there: %s", error)
+            log.error("the engine is not there: %s", error, extra=engine.about)
             return None
         if not count:
-            log.warning("%s: no running container gave a sample", engine.client)
+            log.warning("%s: no running container gave a sample", engine.client, extra=engine.about)
         return count
 
     async def _wanted(self) -> int:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import cyclopts
 from cyclopts import App, Group, Parameter
 
 from statspout.errors import ConfigError
 from statspout.options import Setting, bare, is_list
-from statspout.values import Given, convert, secret_file
+from statspout.values import Given, Spelling, convert, secret_file, spellings
 
 
 def take_flags(given: Given, argv: Sequence[str], groups: Mapping[str, Sequence[Setting]], strict: bool) -> None:
     """Add to ``given`` what the flags in ``argv`` say. Not ``strict``: flags of others are let pass."""
-    settings = [setting for group in groups.values() for setting in group]
+    flags = [flag for group in groups.values() for flag in _flags(group)]
     app = command_line(groups)
     try:
         if strict:
@@ -26,11 +26,17 @@ def take_flags(given: Given, argv: Sequence[str], groups: Mapping[str, Sequence[
         else:
             _, bound, _, _ = app.parse_known_args(list(argv))
     except cyclopts.CycloptsError as error:
-        known = [setting.flag for setting in settings]
+        known = [flag.setting.flag for flag in flags]
         raise ConfigError(_one_line(error, known)) from error
+    found: dict[str, dict[str, Any]] = {}
     for key, value in bound.arguments.items():
-        setting = settings[int(key[1:])]
-        given.take(setting.name, {setting.flag: value})
+        setting, names = flags[int(key[1:])]
+        # The parser takes true and false for itself, and does not tell by which alias.
+        where, value = value if isinstance(value, tuple) else (f"--{names[0].name}", value)
+        found.setdefault(setting.name, {})[where] = value
+        given.note(names[0], where, setting.flag)
+    for name, values in found.items():
+        given.take(name, values)
 
 
 def command_line(groups: Mapping[str, Sequence[Setting]]) -> App:
@@ -41,35 +47,50 @@ def command_line(groups: Mapping[str, Sequence[Setting]]) -> App:
     parameters: list[inspect.Parameter] = []
     for title, group in groups.items():
         heading = Group(f"Repository {title}" if title else "Settings", sort_key=(bool(title), title))
-        parameters += [_parameter(f"p{len(parameters) + i}", s, heading) for i, s in enumerate(group)]
+        parameters += [_parameter(f"p{len(parameters) + i}", flag, heading) for i, flag in enumerate(_flags(group))]
     main.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # how inspect wants it
     return App(name="statspout", default_command=main, help_flags=[], version_flags=[], usage="", help="")
 
 
-def _parameter(key: str, setting: Setting, heading: Group) -> inspect.Parameter:
-    """The setting as cyclopts takes it. A secret's flag names the file that holds it."""
+class _Flag(NamedTuple):
+    """A setting under the names that are one to the parser: its own, or one that it had before."""
+
+    setting: Setting
+    names: Sequence[Spelling]
+
+
+def _flags(settings: Iterable[Setting]) -> Iterator[_Flag]:
+    for setting in settings:
+        # A secret has no flag but that for its file.
+        known = [one for one in spellings(setting) if one.is_file == setting.secret]
+        yield _Flag(setting, [one for one in known if not one.until])
+        yield from (_Flag(setting, [one]) for one in known if one.until)
+
+
+def _parameter(key: str, flag: _Flag, heading: Group) -> inspect.Parameter:
+    """The setting as cyclopts takes it; what it makes of it is the flag that was written, and the value."""
+    setting, names = flag
     is_flag = bare(setting.type) is bool
 
-    def converter(_: Any, tokens: Sequence[cyclopts.Token]) -> Any:
+    def converter(_: Any, tokens: Sequence[cyclopts.Token]) -> tuple[str, Any]:
+        where = tokens[0].keyword or setting.flag
         if setting.secret:
-            return secret_file(tokens[0].value, tokens[0].keyword or setting.flag)
-        if is_flag:
-            return _bool_flag(setting, tokens[0])
+            return where, secret_file(tokens[0].value, where)
         # A list may also be given by naming its flag several times.
-        return convert(setting, ",".join(token.value for token in tokens), tokens[0].keyword or setting.flag)
+        return where, convert(setting, ",".join(token.value for token in tokens), where)
 
-    suffix = "-file" if setting.secret else ""
     declared = Parameter(
-        name=[f"--{name}{suffix}" for name in setting.names],
+        name=[f"--{one.name}" for one in names],
+        show=not names[0].until,
         help=setting.help + (" (a file that holds it)" if setting.secret else ""),
         group=heading,
-        converter=converter,
+        converter=None if is_flag else converter,
         n_tokens=0 if is_flag else 1,
         negative="",
         show_default=(lambda _: setting.shown() or "required") if setting.shown() or setting.required else False,
         show_env_var=False,
     )
-    # What the help shows; the converter above does the work.
+    # What the help shows; the converter above does the work, but for true and false.
     shape: Any = (
         bool if is_flag else list[str] if is_list(setting.type) else str if setting.secret else bare(setting.type)
     )
@@ -77,13 +98,6 @@ def _parameter(key: str, setting: Setting, heading: Group) -> inspect.Parameter:
     return inspect.Parameter(
         key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[shape, declared]
     )
-
-
-def _bool_flag(setting: Setting, token: cyclopts.Token) -> bool:
-    """A bare flag is true; ``--once=false`` says no."""
-    if token.implicit_value is not cyclopts.UNSET:
-        return bool(token.implicit_value)
-    return bool(convert(setting, token.value, token.keyword or setting.flag))
 
 
 def _one_line(error: cyclopts.CycloptsError, flags: Collection[str]) -> str:

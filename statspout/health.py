@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from statspout.logs import counted
 from statspout.router import Route
 from statspout.scrape import answer
 from statspout.sources.filters import REASONS as FILTER_REASONS
-from statspout.telemetry import BAD_LINES, KINDS, LATE, LEFT_OUT, Heard, Telemetry
+from statspout.telemetry import BAD_LINES, HTTP_REFUSED, KINDS, LATE, LEFT_OUT, Heard, Telemetry
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -38,14 +39,23 @@ _OF_ENGINES: tuple[tuple[str, FamilyKind, str, str], ...] = (
 class Health:
     """The state of the daemon, for people, orchestrators and Prometheus. ``interval`` in seconds.
 
-    ``engines`` and ``routes`` are looked at as they are at the moment: both may change.
+    ``engines`` and ``routes`` are looked at as they are at the moment: both may change. ``refused`` counts who asked us
+    and was not answered, by one of :data:`statspout.telemetry.HTTP_REFUSED`.
     """
 
-    def __init__(self, engines: Sequence[Telemetry], heard: Heard, routes: Sequence[Route], interval: float) -> None:
+    def __init__(
+        self,
+        engines: Sequence[Telemetry],
+        heard: Heard,
+        routes: Sequence[Route],
+        interval: float,
+        refused: Counter[str] | None = None,
+    ) -> None:
         self.interval = interval
         self._engines = engines
         self._heard_of = heard
         self._routes = routes
+        self._refused = Counter() if refused is None else refused
         self._started = time.monotonic()
 
     open_paths = ("/healthz",)
@@ -118,7 +128,7 @@ class Health:
 
     def families(self) -> list[Family | Histogram]:
         """The metrics about statspout itself."""
-        return [*self._collection(), *self._heard(), *self._delivery(), *self._process()]
+        return [*self._collection(), *self._heard(), *self._delivery(), *self._served(), *self._process()]
 
     def _collection(self) -> Iterator[Family | Histogram]:
         engines = [({"engine": telemetry.name}, telemetry) for telemetry in self._engines]
@@ -218,6 +228,11 @@ class Health:
 
     def _deliveries(self) -> Iterator[Delivery]:
         return (route for route in self._routes if isinstance(route, Delivery))
+
+    def _served(self) -> Iterator[Family]:
+        refused = [({"reason": reason}, self._refused[reason]) for reason in HTTP_REFUSED]
+        help_ = "HTTP requests not answered, and connections cut, by reason."
+        yield Family("statspout_http_refused_total", "counter", help_, refused)
 
     def _process(self) -> Iterator[Family]:
         usage = resource.getrusage(resource.RUSAGE_SELF)

@@ -12,7 +12,7 @@ from typing import Any
 
 from statspout.errors import ConfigError
 from statspout.handling import Choice, Handling
-from statspout.options import Setting, settings_of
+from statspout.options import Setting, env_name, settings_of
 from statspout.registry import Registry, check_class, check_instance, check_needs
 from statspout.repository import Repository, handling_of, name_of
 from statspout.values import Given, spellings
@@ -53,7 +53,7 @@ class Chosen:
 
     def common(self) -> tuple[Setting, ...]:
         """The settings that every repository has, but for what its class takes for itself."""
-        taken = {setting.name for setting in self.own()}
+        taken = {name for setting in self.own() for name in setting.every_name}
         return tuple(s for s in settings_of(handling_of(self.cls), self.prefix, self.aliases) if s.name not in taken)
 
     def value(self, setting: Setting, given: Given) -> Any:
@@ -107,7 +107,7 @@ def groups_of(registry: Registry, selected: Iterable[Chosen] = ()) -> Groups:
 
 def idle_tables(keys: Iterable[str], groups: Groups, registry: Registry) -> set[str]:
     """Which keys of a file are right, but about instances that do not run, as ``influxdb.far.url``."""
-    known = {name for group in groups.values() for setting in group for name, _ in spellings(setting)}
+    known = {one.name for group in groups.values() for setting in group for one in spellings(setting)}
     found = set()
     for key in keys:
         kind, _, rest = key.partition(".")
@@ -127,11 +127,12 @@ def _check_variables(groups: Groups) -> None:
     """ConfigError when two settings would share a variable, as those of ``influxdb:tls`` and ``influxdb.tls-ca``."""
     seen: dict[str, str] = {}
     for prefix, group in groups.items():
-        for setting in group:
-            if seen.setdefault(setting.env, setting.name) != setting.name:
+        for name in (name for setting in group for name in (setting.name, *(old.name for old in setting.former))):
+            variable = env_name(name)
+            if seen.setdefault(variable, name) != name:
                 raise ConfigError(
-                    f"--repository: {prefix.replace('.', ':')}: {setting.name} and {seen[setting.env]} would share the"
-                    f" variable {setting.env}: another name is right"
+                    f"--repository: {prefix.replace('.', ':')}: {name} and {seen[variable]} would share the"
+                    f" variable {variable}: another name is right"
                 )
 
 

@@ -7,11 +7,15 @@ import json
 import logging
 import re
 import sys
+import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Literal
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, TextIO
 from urllib.parse import quote
+
+from statspout.loglines import About, JsonLine, about
 
 PERIOD = 60.0
 """Seconds in which one kind of trouble is told at most BURST times."""
@@ -23,7 +27,8 @@ _SHORTEST_SECRET = 4
 
 
 _LOGGERS = {"statspout": None, "asyncio": "WARNING"}
-"""Whose lines are ours to write, and the least level where it is not the user's choice."""
+"""Whose lines are ours to write, and the least level where it is not the user's choice. Those of all others come by the
+root logger, where nobody else has taken it."""
 
 
 class _Stderr:
@@ -37,15 +42,70 @@ class _Stderr:
 
 
 def setup(level: str, format: Literal["text", "json"] = "text") -> None:  # noqa: A002 - the setting's word
-    """Send the lines of every statspout logger to stderr, for people or as a JSON object each."""
+    """Send the lines of every logger to stderr, for people or as a JSON object each; of others' loggers warnings."""
     handler = logging.StreamHandler(_Stderr())
-    handler.setFormatter(_JsonLine() if format == "json" else _OneLine("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(JsonLine(censored) if format == "json" else _OneLine("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(_whole)
+    root = logging.getLogger()
+    if all(getattr(other, "formatter", None).__class__ in (JsonLine, _OneLine) for other in root.handlers):
+        root.handlers = [handler]
     for name, fixed in _LOGGERS.items():
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False
         logger.setLevel(fixed or level.upper())
     logging.getLogger("asyncio").filters = [_NoConnection()]
+
+
+def _whole(record: logging.LogRecord) -> bool:
+    """Whatever somebody logged is a line: also where the arguments do not fit the message."""
+    try:
+        record.getMessage()
+    except Exception:  # noqa: BLE001 - foreign objects, which may be anything
+        record.msg, record.args = "%s (its arguments do not fit: %d)", (str(record.msg), len(record.args or ()))
+    return True
+
+
+@contextmanager
+def hooked() -> Iterator[None]:
+    """What Python would print by itself from now on is logged: warnings, and errors of threads and of destructors."""
+    before = warnings.showwarning, threading.excepthook, sys.unraisablehook
+    warnings.showwarning = _warned
+    threading.excepthook = _thread_failed
+    sys.unraisablehook = _ignored
+    try:
+        yield
+    finally:
+        warnings.showwarning, threading.excepthook, sys.unraisablehook = before
+
+
+def _warned(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 - as of warnings.showwarning
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    logging.getLogger("py.warnings").warning("%s: %s (%s:%d)", category.__name__, str(message), filename, lineno)
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    if failure.exc_type is not SystemExit:  # a thread's way to end
+        name = failure.thread.name if failure.thread else "unknown"
+        logging.getLogger("py.threads").error(
+            "the thread %s ended: %r", name, failure.exc_value, exc_info=_info(failure)
+        )
+
+
+def _ignored(failure: sys.UnraisableHookArgs) -> None:
+    what = failure.err_msg or "exception ignored in"
+    logging.getLogger("py.unraisable").error("%s %r", what, failure.object, exc_info=_info(failure))
+
+
+def _info(failure: threading.ExceptHookArgs | sys.UnraisableHookArgs) -> Any:
+    """The exception as logging has it."""
+    return failure.exc_type, failure.exc_value, failure.exc_traceback
 
 
 _CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0))}
@@ -111,29 +171,13 @@ class _OneLine(logging.Formatter):
         return "\n".join(f"    {line}" for line in text.splitlines())
 
 
-class _JsonLine(logging.Formatter):
-    """A record is one JSON object: time (RFC 3339, UTC), level, logger, message, and traceback where there is one."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = {
-            "time": moment.replace("+00:00", "Z"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": censored(record.getMessage()),
-        }
-        if record.exc_info:
-            line["traceback"] = censored(self.formatException(record.exc_info))
-        return json.dumps(line)
-
-
 class Limited:
     """A logger for trouble that repeats: of each kind at most three lines a minute, then how many were left out.
 
     ``clock`` gives monotonic seconds.
     """
 
-    def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, logger: logging.Logger | About, clock: Callable[[], float] = time.monotonic) -> None:
         self._logger = logger
         self._clock = clock
         self._kinds: dict[str, tuple[float, int]] = {}
@@ -145,24 +189,24 @@ class Limited:
         self._met.add(kind)
         return first
 
-    def warning(self, kind: str, message: str, *arguments: object) -> None:
-        """Log ``message`` as a warning unless its ``kind`` has had its lines in this minute."""
+    def warning(self, kind: str, message: str, *arguments: object, **what: object) -> None:
+        """Log ``message``, about ``what``, as a warning unless its ``kind`` has had its lines in this minute."""
         since, count = self._kinds.get(kind, (self._clock(), 0))
         if self._clock() - since >= PERIOD:
             self._tell_left_out(kind, count)
             since, count = self._clock(), 0
         self._kinds[kind] = (since, count + 1)
         if count < BURST:
-            self._logger.warning(message, *arguments)
+            self._logger.warning(message, *arguments, extra=about(**what))
         elif count == BURST:
             self._logger.warning("%s: more of this kind are counted, not logged, for %d s", kind, PERIOD)
 
-    def once(self, kind: str, message: str, *arguments: object) -> None:
-        """Log ``message`` as a warning the first time since the last :meth:`reset`; after that it is counted."""
+    def once(self, kind: str, message: str, *arguments: object, **what: object) -> None:
+        """Log ``message``, about ``what``, as a warning the first time since :meth:`reset`; then it is counted."""
         since, count = self._kinds.get(kind, (self._clock(), 0))
         self._kinds[kind] = (since, count + 1)
         if not count:
-            self._logger.warning(message, *arguments)
+            self._logger.warning(message, *arguments, extra=about(**what))
 
     def reset(self, kind: str) -> None:
         """The trouble of this ``kind`` is over: the next one is told again."""

@@ -57,9 +57,10 @@ def _unused(given: Mapping[str, Any]) -> Iterator[str]:
 
 def _misspelt(environ: Mapping[str, str], settings: Sequence[Setting]) -> Iterator[str]:
     """Variables that are nearly ours. Those of repositories that are not loaded here are none of our business."""
-    names = [env_name(name) for setting in settings for name in setting.names]
-    known = {*names, *(f"{name}_FILE" for name in names)}
+    names = {env_name(name) for setting in settings for name in setting.names}
+    former = {env_name(old.name) for setting in settings for old in setting.former}
+    known, old = ({*some, *(f"{name}_FILE" for name in some)} for some in (names, former))
     for variable in sorted(environ):
-        if variable.startswith("STATSPOUT_") and variable not in known:
+        if variable.startswith("STATSPOUT_") and variable not in known | old:
             for close in difflib.get_close_matches(variable, known, 1, 0.85):
                 yield f"{variable} is no setting: did you mean {close}?"

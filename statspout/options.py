@@ -7,22 +7,26 @@
         port: int = option(default=2003, help="Carbon plaintext port.")
 
 gives ``--graphite.port`` and ``STATSPOUT_GRAPHITE_PORT``. The type is ``str``, ``int``, ``float``, ``bool``, a
-``Literal`` of choices, or ``tuple[str, ...]``; with ``| None`` it may be unset.
+``Literal`` of choices, or ``tuple[str, ...]``; with ``| None`` it may be unset. What it was called before goes on
+working, and is said once at the start, until the version that ``was`` names: ``option(..., was={"number": "2.0"})``.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import sys
 import typing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, NamedTuple, dataclass_transform
 
 from statspout.errors import ConfigError
 from statspout.logs import censored, printed
 
 _KEY = "statspout.option"
+_FORMER = re.compile(r"[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class _Declared:
     secret: bool
     minimum: float | None
     maximum: float | None
+    was: Mapping[str, str]
 
 
 def option(
@@ -42,15 +47,22 @@ def option(
     secret: bool = False,
     minimum: float | None = None,
     maximum: float | None = None,
+    was: Mapping[str, str] | None = None,
 ) -> Any:
     """Declare one setting of an :class:`Options` class.
 
     ``help`` is one sentence. Without ``default`` the setting is required. ``name`` is its name after the prefix where
     the field's own will not do. A ``secret`` has a flag for a file that holds it and an environment variable, but
     no flag of its own, and never reaches a log or a repr. Numbers below ``minimum`` or above ``maximum`` are a
-    ConfigError.
+    ConfigError. ``was`` are the names after the prefix that it had before, each with the version that will not know it
+    any more.
     """
-    declared = _Declared(help=help, name=name, secret=secret, minimum=minimum, maximum=maximum)
+    was = {} if was is None else was
+    if not isinstance(was, Mapping) or not all(_FORMER.fullmatch(old) and until for old, until in was.items()):
+        raise TypeError(
+            f"was={was!r} is wrong: old names and the versions they go with, as {{'old-name': '2.0'}}, are right"
+        )
+    declared = _Declared(help=help, name=name, secret=secret, minimum=minimum, maximum=maximum, was=was)
     return dataclasses.field(default=default, repr=not secret, metadata={_KEY: declared})
 
 
@@ -86,6 +98,13 @@ class Options:
         return f"{type(self).__name__}({described(self)})"
 
 
+class Former(NamedTuple):
+    """A whole name that a setting had before: it goes ``until`` that version."""
+
+    name: str
+    until: str
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One setting as users meet it. ``name`` is a whole name, such as ``rest.path``; so are ``aliases``."""
@@ -99,6 +118,8 @@ class Setting:
     secret: bool
     minimum: float | None
     maximum: float | None
+    former: tuple[Former, ...] = ()
+    """What it was called before, under each spelling of what that begins with."""
 
     @property
     def required(self) -> bool:
@@ -111,9 +132,18 @@ class Setting:
         return (self.name, *self.aliases)
 
     @property
+    def every_name(self) -> tuple[str, ...]:
+        """Those, and what it was called before."""
+        return (*self.names, *(old.name for old in self.former))
+
+    @property
     def flag(self) -> str:
         """Its flag on the command line; a secret's names a file."""
-        return f"--{self.name}-file" if self.secret else f"--{self.name}"
+        return self.flag_of(self.name)
+
+    def flag_of(self, name: str) -> str:
+        """Likewise for another name of it."""
+        return f"--{name}-file" if self.secret else f"--{name}"
 
     @property
     def env(self) -> str:
@@ -221,7 +251,14 @@ def _setting(
         secret=declared.secret,
         minimum=declared.minimum,
         maximum=declared.maximum,
+        former=tuple(_former(declared.was, (prefix, *aliases))),
     )
+
+
+def _former(was: Mapping[str, str], prefixes: tuple[str, ...]) -> Iterator[Former]:
+    for prefix in prefixes:
+        for old, until in was.items():
+            yield Former(f"{prefix}.{old}" if prefix else old, until)
 
 
 def bare(type_: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from statspout.daemon import Daemon
 from statspout.errors import ConfigError
 from statspout.gathering import GatheringLoop
-from statspout.logs import setup
+from statspout.logs import hooked, setup
 from statspout.notify import Supervisor
 from statspout.repository import Repository
 from statspout.settings import Settings
@@ -69,7 +69,7 @@ def run_daemon(
     last.daemon = True
     _tune_garbage_collection()
     try:
-        with asyncio.Runner(loop_factory=GatheringLoop) as runner:
+        with hooked(), asyncio.Runner(loop_factory=GatheringLoop) as runner:
             return runner.run(_run_with_signals(settings, repositories, last, read_again))
     finally:
         last.cancel()

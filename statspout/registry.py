@@ -194,7 +194,7 @@ def _check_settings(cls: type[Repository], where: str) -> None:
         settings = settings_of(cls, cls.name)
     except NameError as error:
         raise ConfigError(f"{where}: a setting's type is unknown: {error}") from error
-    seen: dict[str, str] = {}
+    seen: set[str] = set()
     for setting in settings:
         if setting.field in _CONSTRUCTOR:
             raise ConfigError(
@@ -205,8 +205,10 @@ def _check_settings(cls: type[Repository], where: str) -> None:
             raise ConfigError(
                 f"{where}: the setting {setting.field} is of a type that no flag can give: {right} is right"
             )
-        if seen.setdefault(env_name(setting.name), setting.name) != setting.name:
-            raise ConfigError(f"{where}: two settings would share the variable {setting.env}")
+        for name in setting.every_name:
+            if env_name(name) in seen:
+                raise ConfigError(f"{where}: two settings would share the variable {env_name(name)}")
+            seen.add(env_name(name))
 
 
 def _execute(path: Path) -> Mapping[str, object]:

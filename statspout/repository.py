@@ -64,6 +64,10 @@ class Repository(Options, ABC):
     interval = 5.0
     """Seconds between the samples of a container, infinite when each is sampled once; set before :meth:`open`."""
 
+    statsd_server = ""
+    """Where it sends StatsD, as `udp://host:port`, `tcp://` or `unix:///path`; set by its constructor. The program does
+    not start where it would be that server itself."""
+
     idle_interval = 0.0
     """Seconds without anything to do after which :meth:`idle` is called, again and again; 0: never."""
 

@@ -56,6 +56,12 @@ LEFT_OUT = ("series", "events", "range", "room")
 the most that are kept; an aggregate beyond the range of a float; a set, or percentiles, beyond the memory for them."""
 
 
+HTTP_REFUSED = ("credentials", "too_large", "crowded", "not_http", "slow", "handshake")
+"""Why who asks by HTTP is not answered: without the right credentials; a head or a body beyond what is taken; among too
+many connections, or idle when another needed the place; in no HTTP; without a request, or without reading the answer,
+for too long; without TLS that is good, where it is asked for."""
+
+
 @dataclass(slots=True)
 class Heard:
     """Counts of the StatsD listener since the start."""

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from statspout.errors import ConfigError
 from statspout.options import Setting, bare, is_list, wanted
@@ -18,6 +18,8 @@ class Given:
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
+    renamed: list[str] = field(default_factory=list)
+    """A line for each old name that was used."""
 
     def take(self, name: str, found: Mapping[str, Any]) -> None:
         """Keep the value in ``found``, by where it was written, unless one goes before it.
@@ -30,13 +32,31 @@ class Given:
             self.values.setdefault(name, value)
             self.origins.setdefault(name, where)
 
+    def note(self, spelling: Spelling, where: str, right: str) -> None:
+        """Take note should the name that was written ``where`` be an old one; ``right`` is the same with today's."""
+        if spelling.until:
+            self.renamed.append(f"{where} is now {right}, and will go with version {spelling.until}")
 
-def spellings(setting: Setting) -> Iterator[tuple[str, bool]]:
-    """Every name under which the setting may be written, and whether what is there names a file that holds it."""
-    for name in setting.names:
-        yield name, False
+
+class Spelling(NamedTuple):
+    """A name under which a setting may be written, and the one that is ``right``.
+
+    ``is_file``: what is there names a file that holds it. ``until`` is the version that will not know an old name.
+    """
+
+    name: str
+    right: str
+    is_file: bool
+    until: str
+
+
+def spellings(setting: Setting) -> Iterator[Spelling]:
+    """Every name under which the setting may be written, the old ones last."""
+    known = [(name, name, "") for name in setting.names]
+    for name, right, until in [*known, *((old.name, setting.name, old.until) for old in setting.former)]:
+        yield Spelling(name, right, False, until)
         if setting.secret:
-            yield f"{name}-file", True
+            yield Spelling(f"{name}-file", f"{right}-file", True, until)
 
 
 def convert(setting: Setting, text: str, where: str) -> Any:

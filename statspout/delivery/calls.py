@@ -9,6 +9,7 @@ from typing import Any
 
 from statspout.delivery.worker import Overdue, Worker, tamed
 from statspout.errors import RepositoryError
+from statspout.loglines import about
 from statspout.logs import counted
 from statspout.repository import Repository, name_of, renewed
 
@@ -84,4 +85,5 @@ class Calls:
         error = call.exception()
         outcome = "succeeded" if error is None else f"failed: {error}"
         still = f"; {counted(self.abandoned, 'other')} still hangs" if self.abandoned else ""
-        log.info("%s: a call that was given up %s%s", name_of(self.repository), outcome, still)
+        name = name_of(self.repository)
+        log.info("%s: a call that was given up %s%s", name, outcome, still, extra=about(repository=name, error=error))

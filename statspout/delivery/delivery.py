@@ -19,6 +19,7 @@ from statspout.delivery.sizing import Sizing
 from statspout.delivery.worker import Overdue
 from statspout.errors import Closed, Rejected, RepositoryError, RetryAfter, TooLarge, told
 from statspout.handling import Handling, Selection
+from statspout.loglines import About, about
 from statspout.logs import Limited, counted
 from statspout.repository import Repository, name_of, prefix_of
 from statspout.sample import Container, Sample
@@ -89,7 +90,8 @@ class Delivery:
         self._ending = asyncio.Event()
         self._retired = False
         self._task: asyncio.Task[None] | None = None
-        self._limited = Limited(log)
+        self._log = About(log, repository=self.name)
+        self._limited = Limited(self._log)
 
     @property
     def repository(self) -> Repository:
@@ -200,7 +202,7 @@ class Delivery:
             await self.spool.finish(CLOSE_PATIENCE)
         self._lose_all("shutdown")
         if left := self.books.queued:
-            log.info("%s: %s wait in the spool for the next start", self.name, counted(left, "sample"))
+            self._log.info("%s: %s wait in the spool for the next start", self.name, counted(left, "sample"))
         await closing
         self._calls.stop()
 
@@ -209,7 +211,7 @@ class Delivery:
         if error is not None and not isinstance(error, Overdue) and not self.stuck:
             self.books.failures += 1
             self.close_failed = True
-            log.warning("%s: close failed: %s", self.name, told(error))
+            self._log.warning("%s: close failed: %s", self.name, told(error), extra=about(error=told(error)))
 
     # delivering
 
@@ -218,9 +220,9 @@ class Delivery:
         while not (self.finished.is_set() or self._retired):
             try:
                 await self._turn()
-            except Exception:
+            except Exception:  # noqa: BLE001 - told with its traceback
                 self.books.failures += 1
-                log.exception("%s: delivery failed; it goes on", self.name)
+                self._log.exception("%s: delivery failed; it goes on", self.name)
                 await asyncio.sleep(_PAUSE)
 
     async def _turn(self) -> None:
@@ -324,7 +326,7 @@ class Delivery:
         self._in_vain = 0
         self.books.delivered += count
         if self._backoff.failures:
-            log.info("%s: works again; %s delivered", self.name, counted(count, "sample"))
+            self._log.info("%s: works again; %s delivered", self.name, counted(count, "sample"))
         self._backoff.succeeded()
         self._limited.reset(f"{self.name} push")
 
@@ -382,28 +384,28 @@ class Delivery:
             await asyncio.sleep(min(seconds, _DRAINING_PAUSE))
 
     def _finish(self, error: Closed) -> None:
-        log.info("%s: %s: it gets nothing more", self.name, error)
+        self._log.info("%s: %s: it gets nothing more", self.name, error)
         self.finished.set()
         self._lose_all("closed")
         self._idle.set()
 
     def _tell(self, what: str, error: Exception) -> None:
         if not isinstance(error, RepositoryError | OSError) and self._limited.first(type(error).__name__):
-            log.error("%s: %s failed: %s: %s", self.name, what, type(error).__name__, error, exc_info=error)
+            self._log.error("%s: %s failed: %s: %s", self.name, what, type(error).__name__, error, exc_info=error)
             return
         kept = f"; {counted(self.books.queued, 'sample')} kept" if what != "clear" else ""
         reason = str(error) or type(error).__name__
-        self._warn(what, f"{what} failed: {reason}{kept}")
+        self._warn(what, f"{what} failed: {reason}{kept}", f"{type(error).__name__}: {error}".rstrip(": "))
 
-    def _warn(self, kind: str, text: str) -> None:
-        self._limited.warning(f"{self.name} {kind}", "%s: %s", self.name, text)
+    def _warn(self, kind: str, text: str, error: str = "") -> None:
+        self._limited.warning(f"{self.name} {kind}", "%s: %s", self.name, text, error=error)
 
     async def _close(self, patience: float) -> Exception | None:
         self._open = False
         try:
             await self._calls("close", deadline=patience)
         except Exception as error:  # noqa: BLE001 - foreign code: there is nothing to lose in it any more
-            log.debug("%s: close failed: %s", self.name, error)
+            self._log.debug("%s: close failed: %s", self.name, error)
             return error
         return None
 
@@ -421,7 +423,7 @@ class Delivery:
             self.spool.leave(self._queue)
         left = self._queue.lose_all()
         if left and reason == "shutdown":
-            log.warning("%s: %s lost: not delivered before the end", self.name, counted(left, "sample"))
+            self._log.warning("%s: %s lost: not delivered before the end", self.name, counted(left, "sample"))
         self.books.drop(reason, left)
 
 

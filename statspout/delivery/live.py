@@ -9,6 +9,7 @@ from contextlib import suppress
 from statspout.delivery.books import Books
 from statspout.errors import ConfigError, Rejected, told
 from statspout.handling import Choice, Selection
+from statspout.loglines import About
 from statspout.logs import Limited
 from statspout.repository import LiveRepository, name_of, prefix_of
 from statspout.sample import Container, Sample
@@ -30,7 +31,8 @@ class Live:
         self.name = name_of(repository)
         self.books = Books()
         self._selection = Selection(repository.handling or Choice(), prefix_of(repository))
-        self._limited = Limited(log)
+        self._log = About(log, repository=self.name)
+        self._limited = Limited(self._log)
         self._reasons: set[str] = set()
 
     def put(self, samples: Sequence[Sample]) -> None:
@@ -93,9 +95,9 @@ class Live:
         if error.reason in self._reasons or len(self._reasons) >= _REASONS_TOLD:
             return
         self._reasons.add(error.reason)
-        log.warning("%s: left out, and counted: %s", self.name, error.reason)
+        self._log.warning("%s: left out, and counted: %s", self.name, error.reason)
         if len(self._reasons) == _REASONS_TOLD:
-            log.warning("%s: further reasons are counted, not logged", self.name)
+            self._log.warning("%s: further reasons are counted, not logged", self.name)
 
     def _failed(self, what: str, error: BaseException) -> None:
         self.books.failures += 1

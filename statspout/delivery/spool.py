@@ -18,6 +18,7 @@ from statspout.delivery.queue import Queue, Segment
 from statspout.delivery.ranges import Range, Ranges
 from statspout.delivery.spoolfile import Damaged, Gone, Row, SpoolFile
 from statspout.delivery.worker import Worker
+from statspout.loglines import About
 from statspout.logs import Limited, counted
 from statspout.sample import Sample
 
@@ -69,7 +70,8 @@ class Spool:
         self._wanted = asyncio.Event()
         self._busy = asyncio.Lock()
         self._backoff = Backoff(first=2.0, cap=30.0)
-        self._limited = Limited(log)
+        self._log = About(log, repository=self.name)
+        self._limited = Limited(self._log)
         self._task: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
 
@@ -267,7 +269,7 @@ class Spool:
 
     def _works_again(self) -> None:
         if self._backoff.failures:
-            log.info("%s: the spool works again", self.name)
+            self._log.info("%s: the spool works again", self.name)
             self._backoff.succeeded()
             self._limited.reset(self.name)
 
@@ -347,14 +349,15 @@ class Spool:
             self._ranges.put_first(rows)
             self._on_disk += samples
             self._books.restored += samples
-            log.info("%s: %s wait in the spool", self.name, counted(samples, "sample"))
+            self._log.info("%s: %s wait in the spool", self.name, counted(samples, "sample"))
             self._wake()
 
     def _failed(self, what: str, error: Exception) -> None:
         self.failures += 1
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         told = "%s: the spool %s cannot be %s: %s; samples wait in memory, and it is tried again"
-        self._limited.once(self.name, told, self.name, self._file.path, what, reason)
+        kind = type(error).__name__
+        self._limited.once(self.name, told, self.name, self._file.path, what, reason, error=f"{kind}: {reason}")
 
     def _replace(self, error: Damaged) -> None:
         """Begin with a new file; what is in memory goes there."""
@@ -384,13 +387,13 @@ class Spool:
             self._failed("put away", trouble)
         else:
             told = "%s: the spool %s cannot be used: %s; it is %s now, and a new one is made"
-            log.error(told, self.name, self._file.path, error, away)
+            self._log.error(told, self.name, self._file.path, error, away)
 
     def _lose(self, samples: int) -> None:
         if samples:
             self._on_disk -= samples
             self._books.drop("damaged", samples)
-            log.error("%s: %s that waited in the spool are lost", self.name, counted(samples, "sample"))
+            self._log.error("%s: %s that waited in the spool are lost", self.name, counted(samples, "sample"))
 
 
 def _decoded(row: Row) -> list[Sample] | None:

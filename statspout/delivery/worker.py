@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import inspect
 import math
 import queue
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from statspout.errors import RepositoryError
+from statspout.loglines import concerning
 
 _Job = tuple[Callable[..., Any], tuple[Any, ...], "asyncio.Future[Any]"]
 
@@ -41,7 +44,8 @@ class Worker:
 
     async def call(self, method: Callable[..., Any], *arguments: Any, deadline: float = math.inf) -> Any:
         """What ``method`` returns, or raises; Overdue after ``deadline`` seconds, and then this worker is of no use."""
-        call = asyncio.create_task(self._called(method, arguments))
+        with concerning(repository=self._name):
+            call = asyncio.create_task(self._called(method, arguments))
         is_coroutine = inspect.iscoroutinefunction(method)
         try:
             await asyncio.wait({call}, timeout=None if deadline == math.inf else deadline)
@@ -88,7 +92,8 @@ class Worker:
             thread.start()  # fails where there are as many as may be
             self._thread = thread
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._jobs.put((method, arguments, result))
+        # What it logs there is about this repository, as on the loop.
+        self._jobs.put((functools.partial(contextvars.copy_context().run, method), arguments, result))
         return await result
 
     def _work(self) -> None:

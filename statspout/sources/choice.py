@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from statspout.errors import Unreadable
+from statspout.loglines import about
 from statspout.sample import Container
 from statspout.source import Target
 from statspout.sources.cgroup.collector import CgroupCollector
@@ -109,14 +110,15 @@ class AutoCollector:
         return True
 
     def _tell(self, target: Target, error: Unreadable) -> None:
-        self._say("container %s, and others likewise, through the engine: %s", target.container.name, str(error))
+        name = target.container.name
+        self._say("container %s, and others likewise, through the engine: %s", name, str(error), container=name)
 
-    def _say(self, message: str, name: str, reason: str) -> None:
+    def _say(self, message: str, name: str, reason: str, **what: str) -> None:
         """Log it, once for each reason."""
         if reason in self._told or len(self._told) >= _MOST_TOLD:
             return
         self._told.add(reason)
-        log.info(message, name, reason)
+        log.info(message, name, reason, extra=about(**what))
         if self._slower is not None:
             log.info("the engine is asked every %g s: more often it has nothing new", self._slower)
             self._slower = None

@@ -259,7 +259,8 @@ class Discovery:
         if look is not None and look.task is task:
             del self._adopting[container_id]
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._limited.warning("internal", "container %s: %r", container_id[:12], error)
+            short = container_id[:12]
+            self._limited.warning("internal", "container %s: %r", short, error, container=short)
 
     async def _look(self, container_id: str, fallback: Target | None) -> None:
         try:
@@ -270,7 +271,8 @@ class Discovery:
                 self._forget(container_id)
                 return
             if not isinstance(error, EngineDown):
-                self._limited.warning("inspect", "container %s: inspect: %s", container_id[:12], error)
+                short = container_id[:12]
+                self._limited.warning("inspect", "container %s: inspect: %s", short, error, container=short)
             if fallback is not None:
                 self._set(self._as_listed(fallback))
         else:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from statspout.loglines import about
 from statspout.settings import Settings
 from statspout.sources.collectors import Choice, choice_of
 from statspout.sources.engine.client import EngineClient, api_override
@@ -55,6 +57,11 @@ class WatchedEngine:
             roots=planned.choice.roots,
             insist=planned.choice.insist,
         )
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What makes a log line one about this engine."""
+        return about(engine=self.client.label)
 
     def follow(self, before: WatchedEngine) -> None:
         """Take over what is known of who runs there: who does not any more is told of, once the engine has said so."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
 from starlette.applications import Starlette
@@ -26,13 +27,15 @@ class Application:
     """The routes, with errors as JSON. What fails in a route is told to us, not to the client.
 
     Whom ``access`` does not admit is told so at every path but the ``open_paths``, also where there is nothing.
-    ``crowded`` says whether there are too many connections to answer on this one.
+    ``refused`` counts by reason who reaches no route. ``crowded`` says whether there are too many connections to answer
+    on this one.
     """
 
     def __init__(
         self,
         routes: Sequence[BaseRoute],
         access: Access,
+        refused: Counter[str],
         open_paths: Collection[str] = (),
         crowded: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -41,6 +44,7 @@ class Application:
         self._app = Starlette(routes=ordered, exception_handlers={HTTPException: _refusal, Exception: _failure})
         self._app.router.redirect_slashes = False
         self._access = access
+        self._count = refused
         self._open = frozenset(open_paths)
         self._crowded = crowded
         self._limited = Limited(_logger)
@@ -56,11 +60,14 @@ class Application:
     def _refused(self, scope: Scope) -> Response | None:
         """The answer to a request that reaches no route."""
         if self._crowded():
+            self._count["crowded"] += 1
             return json_error(503, "there are too many connections", {"Connection": "close", "Retry-After": "1"})
         headers = dict(scope["headers"])
         if scope["path"] not in self._open and not self._access.admits(headers.get(b"authorization", b"")):
+            self._count["credentials"] += 1
             return _who_are_you(self._access)
         if int(headers.get(b"content-length", b"0")) > MOST_BODY_BYTES:
+            self._count["too_large"] += 1
             return json_error(413, f"a body of at most {MOST_BODY_BYTES} bytes is right", {"Connection": "close"})
         return None
 

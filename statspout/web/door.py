@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import Counter
 from typing import Protocol
 
 
@@ -28,11 +29,15 @@ class Guest(Protocol):
 class Doors:
     """The doors of one server. ``most`` may wait at once: another costs the first of them its place.
 
-    A handshake has ``patience`` seconds, and the client's part in ending TLS has ``grace``.
+    A handshake has ``patience`` seconds, and the client's part in ending TLS has ``grace``. ``refused`` counts, by
+    reason, who does not come in.
     """
 
-    def __init__(self, context: ssl.SSLContext, most: int, patience: float, grace: float) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, most: int, patience: float, grace: float, refused: Counter[str]
+    ) -> None:
         self.context = context
+        self.refused = refused
         self.patience, self.grace = patience, grace
         self._most = most
         self._waiting: dict[Door, asyncio.Transport] = {}
@@ -41,8 +46,13 @@ class Doors:
         """Let it wait."""
         self._waiting[door] = transport
         if len(self._waiting) > self._most:
+            self.refused["crowded"] += 1
             next(iter(self._waiting.values())).abort()
             del self._waiting[next(iter(self._waiting))]
+
+    def failed(self, door: Door) -> None:
+        """Count a handshake that came to nothing, unless it was cut off here."""
+        self.refused["handshake"] += door in self._waiting
 
     def left(self, door: Door) -> None:
         """It is through, or gone."""
@@ -105,5 +115,6 @@ class Door(asyncio.Protocol):
             )
         except OSError:
             # Not TLS, too old, too slow: what clients do wrong is theirs to notice.
+            self._doors.failed(self)
             transport.abort()
             return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -28,12 +29,16 @@ _PARAMETER = re.compile(r"\{[^}]*\}")
 class WebServer:
     """Serves the routes of whoever mounts some. Equal addresses share one port, except that port 0 is never shared.
 
-    Settings are whole names such as ``rest.address``. ``access`` and ``tls`` are those of every address.
+    Settings are whole names such as ``rest.address``. ``access`` and ``tls`` are those of every address. ``refused``
+    counts who is not answered, by one of :data:`statspout.telemetry.HTTP_REFUSED`.
     """
 
-    def __init__(self, access: Access | None = None, tls: ServedTls | None = None) -> None:
+    def __init__(
+        self, access: Access | None = None, tls: ServedTls | None = None, refused: Counter[str] | None = None
+    ) -> None:
         self.access = access or Access()
         self.tls = tls
+        self.refused: Counter[str] = Counter() if refused is None else refused
         self._sites: list[_Site] = []
 
     def mount(
@@ -66,7 +71,7 @@ class WebServer:
             for site in own:
                 await self._listen(site)
             for site in own:
-                await site.serve(self.access, self.tls)
+                await site.serve(self.access, self.tls, self.refused)
         except BaseException:
             await self.stop()
             raise
@@ -169,11 +174,12 @@ class _Site:
                 )
         self.mounts.append(mount)
 
-    async def serve(self, access: Access, tls: ServedTls | None) -> None:
+    async def serve(self, access: Access, tls: ServedTls | None, refused: Counter[str]) -> None:
         from statspout.web.serving import Serving
 
         what = f"--{self.setting}: the server at {self.address}"
-        self.serving = Serving(self.routes, self.sockets, what, access, self.open_paths, tls.context if tls else None)
+        context = tls.context if tls else None
+        self.serving = Serving(self.routes, self.sockets, what, access, refused, self.open_paths, context)
         await self.serving.start()
 
     def change(self, access: Access, tls: ServedTls | None) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -45,7 +46,8 @@ _unheard.setLevel(logging.CRITICAL + 1)
 class Serving:
     """Serves ``routes`` on listening sockets, which it takes over. ``what`` names it in the log.
 
-    ``access`` says who is answered, but for the ``open_paths``, which are for everybody; ``context`` makes it HTTPS.
+    ``access`` says who is answered, but for the ``open_paths``, which are for everybody; ``refused`` counts the others
+    by reason; ``context`` makes it HTTPS.
     """
 
     def __init__(
@@ -54,9 +56,11 @@ class Serving:
         sockets: list[socket.socket],
         what: str,
         access: Access,
+        refused: Counter[str],
         open_paths: Collection[str] = (),
         context: ssl.SSLContext | None = None,
     ) -> None:
+        self._refused = refused
         self.change(routes, access, open_paths, context)
         self._server = _Server(_config(self._answer, self._connection))
         self._sockets = sockets
@@ -71,8 +75,8 @@ class Serving:
         context: ssl.SSLContext | None = None,
     ) -> None:
         """Serve these from the next request on, also to who is connected; TLS is for new connections."""
-        self._doors = None if context is None else Doors(context, MOST_CONNECTIONS, PATIENCE, GRACE)
-        self._application = Application(routes, access, open_paths, self._crowded)
+        self._doors = None if context is None else Doors(context, MOST_CONNECTIONS, PATIENCE, GRACE, self._refused)
+        self._application = Application(routes, access, self._refused, open_paths, self._crowded)
 
     async def start(self) -> None:
         """Return once it answers."""
@@ -103,9 +107,9 @@ class Serving:
         await self._application(scope, receive, send)
 
     def _connection(self, **keywords: Any) -> asyncio.Protocol:
-        """What uvicorn is to begin a connection with: where TLS comes first, its door."""
-        connection = _Connection(**keywords)
-        return connection if self._doors is None else Door(self._doors, connection)
+        """What uvicorn is to begin a connection with: where TLS comes first, with that."""
+        made = _Connection(self._refused, **keywords)
+        return made if self._doors is None else Door(self._doors, made)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -157,8 +161,9 @@ class _Connection(HttpToolsProtocol):
     uvicorn gives up on a client only after its first answer, and waits for ever for that answer to be read.
     """
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
+    def __init__(self, refused: Counter[str], **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self._refused = refused
         self.logger = _unheard
         self.access_log = False
         self.since = self.loop.time()
@@ -186,7 +191,17 @@ class _Connection(HttpToolsProtocol):
         self._head_bytes += len(data)
         super().data_received(data)
         if self.idle and self._head_bytes > MOST_HEAD_BYTES:
-            self.transport.abort()
+            self._cut("too_large")
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it: whether to go on
+        """Let who has sent whole requests, and said that there are no more, have the answers.
+
+        By TLS there is no such half of an end.
+        """
+        if self.idle or self.cycle.more_body or self.beneath is not None:
+            return False
+        self.cycle.keep_alive = False
+        return True
 
     def on_headers_complete(self) -> None:
         self.since = self.loop.time()
@@ -194,6 +209,7 @@ class _Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own words are not ours
+        self._refused["not_http"] += 1
         body = error_body("this is no HTTP request")
         head = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
         self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
@@ -206,7 +222,12 @@ class _Connection(HttpToolsProtocol):
         if idle:
             oldest = min(idle, key=lambda other: other.since)
             self.connections.discard(oldest)
-            oldest.transport.abort()
+            oldest._cut("crowded")
+
+    def _cut(self, reason: str) -> None:
+        if not self.transport.is_closing():
+            self._refused[reason] += 1
+        self.transport.abort()
 
     def _check(self) -> None:
         # TLS keeps next to nothing to itself: what it has made of an answer waits beneath.
@@ -215,7 +236,7 @@ class _Connection(HttpToolsProtocol):
         not_reading = 0 < unread == self._unread
         silent = unread == 0 and self.idle and self.loop.time() - self.since >= PATIENCE
         if not_reading or silent:
-            self.transport.abort()
+            self._cut("slow")
             return
         self._unread = unread
         self._watch = self.loop.call_later(PATIENCE, self._check)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,6 +90,25 @@ def test_it_asks_by_tls_and_with_the_token_of_the_same_settings(
         "it wants other credentials: those of the daemon's --web.* settings are right",
         said[2],
     ]
+
+
+def test_while_a_certificate_is_renewed_it_waits_for_the_other_half(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = Authority(tmp_path / "old"), Authority(tmp_path / "new")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    shutil.copyfile(old.cert("server"), cert)
+    shutil.copyfile(old.key("server"), key)
+    flags = [f"--web.tls-cert={cert}", f"--web.tls-key={key}"]
+    with Daemon(f"--socket.path={tmp_path / 'nobody'}", "--health.address=127.0.0.1:0", *flags) as daemon:
+        address = daemon.wait_for_line(" health.address: https://").rpartition("//")[2]
+        shutil.copyfile(new.cert("server"), cert)
+        other_half = threading.Timer(0.3, shutil.copyfile, (new.key("server"), key))
+        other_half.start()
+        code = main(["health", f"--health.address={address}", *flags])
+        other_half.join()
+    expected = "not ready: the engine has not listed its containers yet, 0 containers\n"
+    assert (code, *capsys.readouterr()) == (1, expected, "")
 
 
 def test_it_says_that_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:

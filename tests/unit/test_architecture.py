@@ -18,6 +18,7 @@ PACKAGE = Path(statspout.__file__).parent
 # Each layer may import those before it, and its own row's other modules only where it is a package.
 LAYERS = [
     ["client"],
+    ["loglines"],
     ["errors", "catalogue", "telemetry", "logs", "gathering", "notify"],
     ["sample"],
     ["options"],

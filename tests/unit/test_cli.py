@@ -334,3 +334,16 @@ def test_check_without_an_engine_is_exit_code_1(capsys: pytest.CaptureFixture[st
 def test_the_installed_command_and_the_module_are_the_same_program() -> None:
     command = [str(Path(sys.executable).with_name("statspout")), "--version"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == run_program("--version").out
+
+
+def test_a_fault_of_our_own_is_told_with_its_traceback_and_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> int:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr("statspout.program.run_daemon", fails)
+    assert main(["--demo"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "CRITICAL it ends by a fault of its own: RuntimeError('unforeseen')\n    Traceback" in err

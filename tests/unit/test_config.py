@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from statspout import ConfigError
-from statspout.config import configure
+from statspout.config import configure, placed
 from statspout.registry import load
 from statspout.settings import Settings
 
@@ -189,6 +189,27 @@ def test_settings_given_in_code_are_held_to_the_same(given: dict[str, Any], said
     with pytest.raises(ConfigError) as caught:
         Settings(**given)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("--rest.address, --graphite.port: both", "STATSPOUT_REST_ADDRESS, --carbon.port: both"),
+        ("--graphite.port, --interval: odd", "--carbon.port, --interval: odd"),
+        ("--plugin x.py:X: it does not import", "STATSPOUT_PLUGIN x.py:X: it does not import"),
+        ("--rest.address: taken: --graphite.port is right", "STATSPOUT_REST_ADDRESS: taken: --graphite.port is right"),
+        ("nobody's fault: --graphite.port", "nobody's fault: --graphite.port"),
+        ("--interval is odd", "--interval is odd"),
+    ],
+)
+def test_each_flag_that_an_error_begins_with_is_told_by_where_it_was_written(
+    plugin: str, error: str, said: str
+) -> None:
+    environ = {"STATSPOUT_PLUGIN": plugin, "STATSPOUT_REST_ADDRESS": ":1"}
+    given = configure(["--repository=rest", "--carbon.port=9"], environ).given
+    with pytest.raises(ConfigError) as caught, placed(given):
+        raise ConfigError(error)
+    assert str(caught.value) == said
 
 
 def outcome(argv: list[str], environ: dict[str, str], *, every: bool) -> list[str]:

@@ -54,6 +54,7 @@ def test_every_flag_in_the_text_exists(page: Path, capsys: pytest.CaptureFixture
     known |= {"--cacert", "--label", "--build", "--data-urlencode", "--now", "--log-opt", "--image", "--upgrade"}
     # Those of two instances that the page on repositories has.
     known |= {"--influxdb.near.url", "--influxdb.far.url"}
+    known |= {"--paint.color"}  # of a class that changed its mind
     known |= {"--name"}  # of docker run
     main(["listen", "--help"])
     known |= set(re.findall(r"--[a-z]+(?:-[a-z]+)*", capsys.readouterr().out))
@@ -73,6 +74,8 @@ def test_every_variable_in_the_text_exists(page: Path) -> None:
         "STATSPOUT_INFLUXDB_FAR_URL",
         "STATSPOUT_GRAPHITE_TOKEN",
         "STATSPOUT_GRAPHITE_TOKEN_FILE",
+        "STATSPOUT_PAINT_COLOR",
+        "STATSPOUT_PAINT_COLOUR",
         "STATSPOUT_A_B",
         "STATSPOUT_INFLUXDB_TOKEN_FILE",
         # Those of the compose file and the stack.

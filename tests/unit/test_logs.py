@@ -8,11 +8,16 @@ import json
 import logging
 import re
 import socket
+import sys
+import threading
+import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import pytest
 
 from statspout import Repository, Sample, logs, option
+from statspout.loglines import ABOUT, About, JsonLine, about, concerning
 from statspout.options import described
 
 
@@ -150,3 +155,61 @@ def test_lines_go_to_what_is_standard_error_when_they_are_written(monkeypatch: p
 )
 def test_what_looks_like_a_secret_in_a_url_is_not_shown(text: str, shown: str) -> None:
     assert logs.censored(text) == shown
+
+
+@pytest.mark.parametrize("format_", ["text", "json"])
+def test_a_library_speaks_as_we_do_where_nobody_else_has_seen_to_it(
+    format_: Literal["text", "json"], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    logs.hide("s3cr3t-token")
+    for _ in range(2):
+        logs.setup("info", format_)
+    logging.getLogger("theirs").warning("of %s", "s3cr3t-token")
+    logging.getLogger("theirs").info("of no interest")
+    err = capsys.readouterr().err
+    assert (len(root.handlers), err.count("\n"), "of ***" in err) == (1, 1, True)
+    monkeypatch.setattr(root, "handlers", own := [logging.NullHandler()])
+    logs.setup("info", format_)
+    assert root.handlers is own
+
+
+def test_arguments_that_do_not_fit_are_a_line_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.setup("info")
+    logging.getLogger("statspout.x").info("%d of", "x")
+    assert capsys.readouterr().err.endswith("INFO %d of (its arguments do not fit: 1)\n")
+
+
+def test_what_python_would_print_is_logged_as_long_as_is_wanted(caplog: pytest.LogCaptureFixture) -> None:
+    before = warnings.showwarning, threading.excepthook, sys.unraisablehook
+    with logs.hooked():
+        warnings.showwarning("old", DeprecationWarning, "x.py", 7)
+        for raises in (lambda: 1 / 0, sys.exit):
+            thread = threading.Thread(target=raises, name="side")
+            thread.start()
+            thread.join()
+    assert [record.getMessage() for record in caplog.records] == [
+        "DeprecationWarning: old (x.py:7)",
+        "the thread side ended: ZeroDivisionError('division by zero')",
+    ]
+    assert (warnings.showwarning, threading.excepthook, sys.unraisablehook) == before
+
+
+def test_a_line_is_about_what_it_says_or_else_about_what_goes_on_around_it() -> None:
+    logger = logging.getLogger("statspout.x")
+
+    def keys(extra: dict[str, Any]) -> dict[str, str]:
+        line = json.loads(JsonLine(str).format(logging.makeLogRecord({"msg": "x", **extra})))
+        return {key: value for key, value in line.items() if key in ABOUT}
+
+    def far(**what: str) -> dict[str, Any]:
+        return dict(About(logger, repository="far").process("x", {"extra": about(**what)})[1]["extra"])
+
+    assert keys({}) == {}
+    assert keys(far(error="")) == {"repository": "far"}
+    with concerning(engine="here"):
+        assert keys(about(container="web")) == {"engine": "here", "container": "web"}
+        assert keys(far()) == {"repository": "far"}, "whichever engine's sample was the last straw"
+        with concerning(repository="near"):
+            assert keys({}) == {"engine": "here", "repository": "near"}

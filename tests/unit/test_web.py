@@ -19,7 +19,9 @@ from starlette.routing import Route
 from support.web import Client, running, served
 
 from statspout.errors import ConfigError
+from statspout.telemetry import HTTP_REFUSED
 from statspout.web import serving
+from statspout.web.access import Access
 from statspout.web.address import parse_address, show_address
 from statspout.web.server import WebServer
 from statspout.web.sockets import listen
@@ -273,6 +275,66 @@ def test_idle_connections_cannot_keep_others_out(monkeypatch: pytest.MonkeyPatch
         assert is_cut_off(idle[0])
         for connection in idle:
             connection.close()
+
+
+def slow(path: str) -> Route:
+    async def answer(request: Request) -> Response:
+        await asyncio.sleep(0.1)
+        return Response("late")
+
+    return Route(path, answer)
+
+
+def everything(connection: socket.socket) -> bytes:
+    found = b""
+    while part := connection.recv(1 << 20):
+        found += part
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sent", "answers", "last"),
+    [
+        (b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n", 1, b"yes"),
+        (b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n", 1, b"late"),
+        (b"GET /slow HTTP/1.0\r\n\r\n", 1, b"late"),
+        (b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n", 1, bytes(1000)),
+        (b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" * 3 + b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n", 4, b"yes"),
+        (b"GET /x HTTP/1.1\r\nHost: x\r\n", 0, b""),
+        (b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf", 0, b""),
+        (b"", 0, b""),
+    ],
+)
+def test_who_says_that_nothing_more_comes_is_answered_what_was_asked(sent: bytes, answers: int, last: bytes) -> None:
+    routes = [route("/x"), big("/big"), slow("/slow")]
+    with served(routes) as client, connected(client, sent) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        got = everything(connection)
+    assert got.count(b"HTTP/1.1 200 OK\r\n") == answers
+    assert got.endswith(last)
+
+
+def test_who_is_not_answered_is_counted_by_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = WebServer(Access(token="t0ken"))
+    server.mount("127.0.0.1:0", [route("/x"), big("/big")], "a.address", "a")
+    right = {"Authorization": "Bearer t0ken"}
+    with running(server) as (client,):
+        statuses = [client.ask("/x").status, client.ask("/x", "POST", right, bytes(70_000)).status]
+        statuses += [client.ask("/x", headers=right).status, client.ask("/none", headers=right).status]
+        with connected(client, b"EHLO x\r\n") as connection:
+            assert everything(connection).startswith(b"HTTP/1.1 400")
+        with connected(client, b"GET /x HTTP/1.1\r\n" + b"X-Pad: x\r\n" * 7000) as connection:
+            assert is_cut_off(connection)
+        monkeypatch.setattr(serving, "PATIENCE", 0.1)
+        with connected(client) as connection:
+            assert is_cut_off(connection)
+        monkeypatch.setattr(serving, "MOST_CONNECTIONS", 1)
+        with connected(client) as connection, connected(client):
+            assert is_cut_off(connection)
+    assert statuses == [401, 413, 200, 404]
+    counted = {"credentials": 1, "too_large": 2, "not_http": 1, "slow": 1, "crowded": 1}
+    assert {reason: server.refused[reason] for reason in counted} == counted
+    assert server.refused.keys() <= set(HTTP_REFUSED)
 
 
 def test_stop_cuts_off_who_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

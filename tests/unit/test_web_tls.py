@@ -15,12 +15,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from support.certificates import Authority
-from support.web import Client, served
+from support.web import Client, running, served
 
 from statspout.cmd.main import main
 from statspout.errors import ConfigError
 from statspout.settings import Settings
 from statspout.web import serving
+from statspout.web.server import WebServer
 from statspout.web.tls import ServedTls, tls_of
 
 
@@ -220,6 +221,18 @@ def test_a_handshake_that_does_not_end_is_cut_off(
         assert is_cut_off(raw)
         assert trusting(authority, client.port).ask("/x").status == 200
     assert not caplog.records
+
+
+def test_handshakes_that_fail_are_counted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = WebServer(tls=tls(authority))
+    server.mount("127.0.0.1:0", ROUTES, "a.address", "a")
+    with running(server) as (client,):
+        for context in (ssl.create_default_context(), None):
+            with pytest.raises(OSError):
+                Client(client.port, context).ask("/x")
+        monkeypatch.setattr(serving, "PATIENCE", 0.1)
+        assert trusting(authority, client.port).ask("/x").status == 200
+    assert dict(server.refused) == {"handshake": 2}
 
 
 def test_handshakes_that_do_not_end_keep_nobody_out(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:

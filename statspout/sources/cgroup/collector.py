@@ -217,7 +217,7 @@ class CgroupCollector:
             return
         kind = Unreadable.kind if isinstance(error, OSError) else "internal"
         self._telemetry.errors[kind] += 1
-        self._limited.warning(kind, "container %s: %r", container.name, error)
+        self._limited.warning(kind, "container %s: %r", container.name, error, container=container.name)
 
     # opening
 
@@ -248,7 +248,7 @@ class CgroupCollector:
             # It may just have ended. If not, it comes again.
             self.missing(container)
         else:
-            self._limited.warning(error.kind, "container %s: %s", container.name, error)
+            self._limited.warning(error.kind, "container %s: %s", container.name, error, container=container.name)
 
     def _renew(self, watched: _Watched, target: Target) -> None:
         before, watched.target = watched.target, target

@@ -89,6 +89,11 @@ class EngineClient:
         """The engine as a log line tells it from others."""
         return f"engine {self.name} ({self.address})" if self.name else f"engine {self.address}"
 
+    @property
+    def label(self) -> str:
+        """Its name, or, of the only one, its address."""
+        return self.name or str(self.address)
+
     async def negotiate(self) -> Engine:
         """Ask who the engine is, and agree on an API version. A proxy may forbid some of it; the unknown is empty."""
         version, podman = await self._version()

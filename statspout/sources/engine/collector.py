@@ -177,7 +177,8 @@ class EngineCollector:
             self._failed(poller, error)
         except Exception as error:  # noqa: BLE001 - an error of our own costs this container one sample, not its poller
             self._telemetry.errors["internal"] += 1
-            self._limited.warning("internal", "container %s: %r", poller.target.container.name, error)
+            name = poller.target.container.name
+            self._limited.warning("internal", "container %s: %r", name, error, container=name)
 
     def _give(self, sample: ContainerSample) -> None:
         """Push it, together with what else comes in this turn of the loop."""
@@ -244,7 +245,7 @@ class EngineCollector:
         if isinstance(error, Refused) and (error.gone or (first and self._client.engine.podman)):
             self.missing(container)
         elif not isinstance(error, EngineDown):
-            self._limited.warning(error.kind, "container %s: %s", container.name, error)
+            self._limited.warning(error.kind, "container %s: %s", container.name, error, container=container.name)
 
 
 def _of_unknown_start(target: Target) -> Target:

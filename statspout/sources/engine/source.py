@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from statspout.loglines import concerning
 from statspout.sample import Container
 from statspout.source import Sink, Source, Target, Watcher
 from statspout.sources.cgroup.collector import CgroupCollector
@@ -86,7 +87,8 @@ class EngineSource(Source):
         known = [target.container for target in self.roster.targets.values()]
         forgetting = asyncio.create_task(self._forget(known, discovery, sink))
         try:
-            await discovery.run()
+            with concerning(engine=self.client.label):
+                await discovery.run()
         finally:
             forgetting.cancel()
             await collector.stop()
@@ -107,8 +109,9 @@ class EngineSource(Source):
         SourceError when the engine is not there, TimeoutError when it gives no list within ``patience`` seconds.
         """
         try:
-            await self.client.negotiate()
-            return await self._once(sink, patience)
+            with concerning(engine=self.client.label):
+                await self.client.negotiate()
+                return await self._once(sink, patience)
         finally:
             self.client.close()
 

@@ -45,9 +45,9 @@ def square_root(square: Fraction) -> float:
 def truth(values: Sequence[float]) -> dict[str, float]:
     """What is exactly right, by rational numbers, rounded once."""
     exact = [Fraction(value) for value in values]
-    mean = sum(exact) / len(exact)
-    square = Fraction(sum((value - mean) ** 2 for value in exact), max(1, len(exact) - 1))
-    return {"total": float(sum(exact)), "avg": float(mean), "stdev": square_root(square)}
+    mean = sum(exact, Fraction()) / len(exact)
+    square = sum(((value - mean) ** 2 for value in exact), Fraction()) / max(1, len(exact) - 1)
+    return {"total": float(mean * len(exact)), "avg": float(mean), "stdev": square_root(square)}
 
 
 def check(label: str, given: Sequence[float]) -> None:

@@ -23,6 +23,7 @@ SOURCE = """
 local history, ttl, contexts = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local call, format, match, max, min = redis.call, string.format, string.match, math.max, math.min
 local KINDS, SLICE, FAR, NEAR = 11, 1000, 2 ^ 400, 2 ^ -400
+local REPLAY = 10000
 local SUMS = '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$'
 
 -- The shortest text that is read as this very double.
@@ -159,8 +160,8 @@ end
 
 -- The sums with what others wrote last, as HISTORY has it; nil if it has not, or not what makes up their total.
 local function replayed(sums, missing, key, total)
+  if missing > REPLAY or call('LLEN', key) < missing then return nil end
   local entries, values, weight = call('LRANGE', key, 0, missing - 1), {}, 0
-  if #entries < missing then return nil end
   for i = missing, 1, -1 do
     local x = tonumber(match(entries[i], '^[^;]*;([^;]*)') or '')
     if not x or x * 0 ~= 0 then return nil end
@@ -185,7 +186,7 @@ local function found(at)
   if not n or not total or n < 1 then return {} end
   if sums and n <= sums.n then sums = nil end
   local missing, before = n - (sums and sums.n or 0), sums and {low = sums.low, high = sums.high}
-  local all = missing <= 10000 and replayed(sums, missing, KEYS[at + 6], total)
+  local all = replayed(sums, missing, KEYS[at + 6], total) or replayed(nil, n, KEYS[at + 6], total)
   if all then return all end
   local squares, low, high = tonumber(read[3] or ''), tonumber(read[5] or ''), tonumber(read[6] or '')
   local mean = total / n

@@ -9,19 +9,23 @@ from contextlib import suppress
 from typing import Literal
 
 Kind = Literal[
-    "bad_value", "unsupported", "too_long", "too_many_series", "full", "late", "refused", "cut", "unsent", "internal"
-]
+    "bad_value", "unsupported", "too_long", "too_many_series", "full", "late", "refused", "cut", "unsent", "internal",
+    "away", "unanswered", "rejected",
+]  # fmt: skip
 MEANINGS: Mapping[Kind, str] = {
     "bad_value": "a name, a value, a tag or a rate that cannot be sent",
     "unsupported": "a type that the dialect does not have",
     "too_long": "a line that does not fit into a packet",
     "too_many_series": "more metrics at once than are kept apart",
-    "full": "more lines waited for the server than are kept, the oldest went",
+    "full": "more waited for the server than is kept, the oldest went",
     "late": "the server could not be reached before what waited was too old to be told as of now",
     "refused": "nobody listened there, as the host said of an earlier packet",
     "cut": "the connection broke in the middle of a line",
     "unsent": "it was closed before all could be sent",
     "internal": "a fault of the client itself",
+    "away": "Redis could not be reached",
+    "unanswered": "Redis broke off before it answered: it may have stored them",
+    "rejected": "Redis would not store them",
 }
 """Every kind of loss, and what it is."""
 

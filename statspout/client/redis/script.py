@@ -1,0 +1,178 @@
+"""The calls of the script that write records: what to send, and how, over any client of redis-py.
+
+::
+
+    space = Keyspace("AKA-STATS")
+    for error in write(client, calls(records, space, history=1000)):
+        ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+
+from statspout.client.redis.keys import TTL, Keyspace
+from statspout.client.redis.lua import SHA, SOURCE
+from statspout.client.redis.records import Plain, context_id, context_of
+
+BATCH = 1000
+"""Records that one call of the script takes at most: the server does nothing else meanwhile, for some milliseconds."""
+
+LABELS = 200
+"""Labels in a call at most: each takes as long as thirty records."""
+
+CONTEXT = 65_536
+"""Bytes of a context that are kept."""
+
+
+class Client(Protocol):
+    """What is used of ``redis.Redis``, ``redis.asyncio.Redis`` and the clients of a cluster."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send one command, and return its answer or, where it is asynchronous, something to await."""
+
+    def pipeline(self, transaction: bool = ...) -> Any:
+        """Commands that are sent together."""
+
+
+class Call(NamedTuple):
+    """One call of the script: its keys, its arguments, and how many records it writes."""
+
+    keys: list[str]
+    arguments: list[str | bytes]
+    records: int
+
+    def command(self) -> tuple[Any, ...]:
+        """What is sent."""
+        return ("EVALSHA", SHA, len(self.keys), *self.keys, *self.arguments)
+
+
+def calls(
+    records: Iterable[Plain], space: Keyspace, history: int, batch: int = BATCH, context: int = CONTEXT
+) -> Iterator[Call]:
+    """The calls that write the records in their order, each of ``batch`` and of :data:`LABELS` at most.
+
+    ``history`` is how many are kept of a label, ``context`` how many bytes of a context. The records must be such as
+    :func:`statspout.client.redis.records.number` and ``label_of`` let pass.
+    """
+    rest = iter(records)
+    while some := list(islice(rest, batch)):
+        if len({record[1] for record in some}) <= LABELS:
+            yield call(some, space, history, context)
+        else:
+            for at in range(0, len(some), LABELS):
+                yield call(some[at : at + LABELS], space, history, context)
+
+
+def call(records: Iterable[Plain], space: Keyspace, history: int, context: int = CONTEXT) -> Call:
+    """The one call that writes them all at once."""
+    groups: dict[str, tuple[list[str], list[str]]] = {}
+    contexts: dict[str, bytes] = {}
+    ids: dict[object, str] = {None: ""}
+    written = 0
+    for timestamp, label, value, about in records:
+        group = groups.get(label)
+        if group is None:
+            group = groups[label] = [], []
+        known = ids.get(about)
+        if known is None:
+            data = context_of(about, context)
+            known = ids[about] = context_id(data)
+            if known:
+                contexts[known] = data
+        text = repr(value) if type(value) is float else _text(value)
+        group[0].append(text)
+        group[1].append(f"{timestamp!r};{text};{known}")
+        written += 1
+    keys = [space.index, *map(space.context, contexts)]
+    arguments: list[str | bytes] = [str(history), str(TTL), str(len(contexts)), *contexts.values()]
+    for label, (values, entries) in groups.items():
+        keys += space.of(label)
+        arguments += [label, str(len(values)), *values, *entries]
+    return Call(keys, arguments, written)
+
+
+def write(client: Client, todo: Iterable[Call]) -> list[Exception | None]:
+    """Send the calls, all in one go, and say of each what the server had against it.
+
+    Where the server does not know the script it is told, and these calls go again. What the client raises when the
+    server is away or does not answer is raised here; then any of the calls may have been done, or none.
+    """
+    todo = list(todo)
+    answers = _sent(client, [one.command() for one in todo])
+    unknown = _unknown(answers)
+    if unknown:
+        client.execute_command("SCRIPT LOAD", SOURCE)
+        again = _sent(client, [todo[at].command() for at in unknown])
+        for at, answer in zip(unknown, again, strict=True):
+            answers[at] = answer
+    return [answer if isinstance(answer, Exception) else None for answer in answers]
+
+
+async def write_async(client: Client, todo: Iterable[Call]) -> list[Exception | None]:
+    """The same with a client of ``redis.asyncio``."""
+    todo = list(todo)
+    answers = await _sent_async(client, [one.command() for one in todo])
+    unknown = _unknown(answers)
+    if unknown:
+        await client.execute_command("SCRIPT LOAD", SOURCE)
+        again = await _sent_async(client, [todo[at].command() for at in unknown])
+        for at, answer in zip(unknown, again, strict=True):
+            answers[at] = answer
+    return [answer if isinstance(answer, Exception) else None for answer in answers]
+
+
+def _sent(client: Client, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    if len(commands) > 1 and not _is_cluster(client):
+        pipeline = client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        answers: list[Any] = pipeline.execute(raise_on_error=False)
+        return answers
+    answers = []
+    for command in commands:
+        try:
+            answers.append(client.execute_command(*command))
+        except Exception as error:  # noqa: BLE001 - of the client's library; what is no answer is raised again
+            answers.append(_answered(error))
+    return answers
+
+
+async def _sent_async(client: Client, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    if len(commands) > 1 and not _is_cluster(client):
+        pipeline = client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        return answers
+    answers = []
+    for command in commands:
+        try:
+            answers.append(await client.execute_command(*command))
+        except Exception as error:  # noqa: BLE001 - of the client's library; what is no answer is raised again
+            answers.append(_answered(error))
+    return answers
+
+
+def _is_cluster(client: Client) -> bool:
+    """Whether it is one of a cluster, whose pipelines take no scripts."""
+    return "Cluster" in type(client).__name__
+
+
+def _answered(error: Exception) -> Exception:
+    """The error, if it is an answer of the server; else it is raised. Forks of redis-py call theirs the same."""
+    if not any(kind.__name__ == "ResponseError" for kind in type(error).__mro__):
+        raise error
+    return error
+
+
+def _unknown(answers: Sequence[Any]) -> list[int]:
+    """Which of the calls the server could not do because it does not know the script."""
+    return [at for at, answer in enumerate(answers) if type(answer).__name__ == "NoScriptError"]
+
+
+def _text(value: int | float) -> str:
+    """A number's text, though it be of a class that writes itself otherwise."""
+    return int.__repr__(value) if isinstance(value, int) else float.__repr__(value)

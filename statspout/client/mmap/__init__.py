@@ -36,48 +36,46 @@ if TYPE_CHECKING:
     from statspout.client.mmap.model import BaseMmStats, MmStats
     from statspout.client.mmap.places import default_filename, default_glob, default_path
     from statspout.client.mmap.reader import Entry, MmStatsReader, Stat
+    from statspout.client.mmap.reading import Found, read_all
 
-_HOMES = {
-    "AverageField": "fields",
-    "BaseMmStats": "model",
-    "BoolField": "fields",
-    "ByteField": "fields",
-    "CounterField": "fields",
-    "DoubleField": "fields",
-    "DuplicateFieldName": "errors",
-    "Entry": "reader",
-    "FloatField": "fields",
-    "FormatError": "errors",
-    "IntField": "fields",
-    "InvalidMmStatsVersion": "errors",
-    "MmStats": "model",
-    "MmStatsReader": "reader",
-    "MovingAverageField": "fields",
-    "ShortField": "fields",
-    "Stat": "reader",
-    "StaticDoubleField": "fields",
-    "StaticFloatField": "fields",
-    "StaticInt64Field": "fields",
-    "StaticTextField": "fields",
-    "StaticUInt64Field": "fields",
-    "StaticUIntField": "fields",
-    "StringField": "fields",
-    "TimerField": "fields",
-    "UInt64Field": "fields",
-    "UIntField": "fields",
-    "UShortField": "fields",
-    "default_filename": "places",
-    "default_glob": "places",
-    "default_path": "places",
-    "held": "files",
+_NAMES = {
+    "errors": ("DuplicateFieldName", "FormatError", "InvalidMmStatsVersion"),
+    "fields": (
+        "AverageField",
+        "BoolField",
+        "ByteField",
+        "CounterField",
+        "DoubleField",
+        "FloatField",
+        "IntField",
+        "MovingAverageField",
+        "ShortField",
+        "StaticDoubleField",
+        "StaticFloatField",
+        "StaticInt64Field",
+        "StaticTextField",
+        "StaticUInt64Field",
+        "StaticUIntField",
+        "StringField",
+        "TimerField",
+        "UInt64Field",
+        "UIntField",
+        "UShortField",
+    ),
+    "files": ("held",),
+    "model": ("BaseMmStats", "MmStats"),
+    "places": ("default_filename", "default_glob", "default_path"),
+    "reader": ("Entry", "MmStatsReader", "Stat"),
+    "reading": ("Found", "read_all"),
 }
+_HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
 __all__ = [
     "AverageField", "BaseMmStats", "BoolField", "ByteField", "CounterField", "DoubleField", "DuplicateFieldName",
-    "Entry", "FloatField", "FormatError", "IntField", "InvalidMmStatsVersion", "MmStats", "MmStatsReader",
+    "Entry", "FloatField", "FormatError", "Found", "IntField", "InvalidMmStatsVersion", "MmStats", "MmStatsReader",
     "MovingAverageField", "ShortField", "Stat", "StaticDoubleField", "StaticFloatField", "StaticInt64Field",
     "StaticTextField", "StaticUInt64Field", "StaticUIntField", "StringField", "TimerField", "UInt64Field",
-    "UIntField", "UShortField", "default_filename", "default_glob", "default_path", "held",
+    "UIntField", "UShortField", "default_filename", "default_glob", "default_path", "held", "read_all",
 ]  # fmt: skip
 
 

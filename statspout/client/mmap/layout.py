@@ -30,6 +30,9 @@ UNBUFFERED = 255
 LONGEST = 65_535
 """Bytes of a label, or of a type, at most."""
 
+FOLDS = "sys.folds"
+"""The label, behind the prefix, of twice the number of threads that have ended, one more while another one does."""
+
 _CODE = 20
 """Bytes of a type at most: longer ones are none."""
 

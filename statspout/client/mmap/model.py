@@ -28,9 +28,9 @@ from statspout.client.mmap.fields import (
     StaticUInt64Field,
     StaticUIntField,
 )  # fmt: skip
-from statspout.client.mmap.layout import Column, label_bytes
+from statspout.client.mmap.layout import FOLDS, Column, label_bytes
 from statspout.client.mmap.places import default_filename, default_path
-from statspout.client.mmap.stores import FOLDS, Shared, Store, Thread
+from statspout.client.mmap.stores import Shared, Store, Thread
 
 _OURS = ("_store", "_thread")
 """What a thread's own dictionary of a model has beside its fields."""

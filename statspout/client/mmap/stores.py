@@ -22,11 +22,8 @@ from statspout.client.losses import say_once
 from statspout.client.mmap.cells import Cell, Counter
 from statspout.client.mmap.fields import CounterField, Field
 from statspout.client.mmap.files import create, unlink
-from statspout.client.mmap.layout import encode
+from statspout.client.mmap.layout import FOLDS, encode
 from statspout.client.mmap.places import place_of
-
-FOLDS = "sys.folds"
-"""The label, behind the prefix, of twice the number of threads that have ended, one more while another one does."""
 
 
 class Shared:

@@ -299,7 +299,7 @@ class _Static(Field, Generic[T]):
 
     def _bytes(self, value: Any) -> bytes:
         try:
-            return pack(self.code, value)
+            return pack(f"={self.code}", value)  # which knows what is too large a float
         except (struct_error, OverflowError) as error:
             raise ValueError(f"{self.label or self.name}: {value!r:.40}: {error}") from None
 

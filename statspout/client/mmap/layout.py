@@ -1,0 +1,174 @@
+"""Format version 1 of a statistics file: its table, written and read.
+
+A file is one byte, 1; then the fields, without any padding; then zeros to a multiple of :data:`PAGE` bytes. A field::
+
+    uint16  bytes of the label; 0 ends the fields     uint8   255: one value; 0 or 1: two, and which is written next
+    ...     label, UTF-8                              ...     the value, or the two
+    uint16  bytes of the type
+    ...     type: a code of Python's struct for one value
+
+All is in the byte order of who wrote it, which nothing in the file tells. Of two values the one that is not written
+next is the field's value.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import sys
+from collections.abc import Iterable
+from functools import lru_cache
+from mmap import PAGESIZE as PAGE
+from typing import Literal, NamedTuple
+
+from statspout.client.mmap.errors import FormatError, InvalidMmStatsVersion
+
+ByteOrder = Literal["little", "big"]
+
+VERSION = 1
+UNBUFFERED = 255
+LONGEST = 65_535
+"""Bytes of a label, or of a type, at most."""
+
+FOLDS = "sys.folds"
+"""The label, behind the prefix, of twice the number of threads that have ended, one more while another one does."""
+
+_CODE = 20
+"""Bytes of a type at most: longer ones are none."""
+
+_TEXT = re.compile(rb"[0-9]{0,18}[sp]")
+_MARKS: dict[ByteOrder, str] = {"little": "<", "big": ">"}
+_INTEGERS = {True: {1: "b", 2: "h", 4: "i", 8: "q"}, False: {1: "B", 2: "H", 4: "I", 8: "Q"}}
+"""Codes of whole numbers, signed and unsigned, by their bytes: what they are is the same on every machine."""
+
+
+class Column(NamedTuple):
+    """A field as it is to be written: ``initial`` is the value before the first write; empty is all zeros."""
+
+    label: str
+    type: str
+    buffered: bool
+    initial: bytes = b""
+
+
+class Place(NamedTuple):
+    """A field as it was found: ``at`` is where the byte of its write buffer is, ``end`` is behind its last value."""
+
+    label: str
+    type: Type
+    at: int
+    end: int
+
+
+class Type(NamedTuple):
+    """What a value is made of: its code as a text, and what reads one."""
+
+    code: str
+    value: struct.Struct
+
+
+@lru_cache(maxsize=1024)
+def type_of(code: bytes, order: ByteOrder) -> Type | None:
+    """The type of this code; None where it is not one of ``struct``'s codes for one value.
+
+    The sizes are this machine's: a file is read where it is written.
+    """
+    if _TEXT.fullmatch(code):
+        return Type(code.decode(), struct.Struct(code))
+    if len(code) != 1 or code not in b"bBhHiIlLqQnNPefd?c":
+        return None
+    text = standard = code.decode()
+    if code in b"bBhHiIlLqQnNP":
+        standard = _INTEGERS[code in b"bhilqn"][struct.calcsize(text)]
+    return Type(text, struct.Struct(_MARKS[order] + standard))
+
+
+def encode(columns: Iterable[Column]) -> tuple[bytes, list[int]]:
+    """A file with these fields, in this machine's byte order, and where the byte of each one's write buffer is.
+
+    ValueError for a label that no file can have.
+    """
+    file, places = bytearray([VERSION]), []
+    for column in columns:
+        label, code = label_bytes(column.label), column.type.encode("ascii")
+        size = struct.calcsize(column.type)
+        file += struct.pack("H", len(label)) + label + struct.pack("H", len(code)) + code
+        places.append(len(file))
+        initial = column.initial.ljust(size, b"\0")
+        # The reader begins with the buffer that is not written next.
+        file += bytes(1 + size) + initial if column.buffered else bytes([UNBUFFERED]) + initial
+    return bytes(file).ljust(max(PAGE, -(-len(file) // PAGE) * PAGE), b"\0"), places
+
+
+def label_bytes(label: str) -> bytes:
+    """The label as it stands in a file; ValueError where none can have it."""
+    data = label.encode()
+    if not 0 < len(data) <= LONGEST or 0 in data:
+        raise ValueError(f"label {label[:40]!r}: 1 to {LONGEST} bytes of UTF-8 without a zero are right")
+    return data
+
+
+def parse(data: bytes, order: ByteOrder | None = None) -> tuple[list[Place], ByteOrder]:
+    """Where everything in a file is, in the order of the file, and its byte order, found out where it is not given.
+
+    FormatError where the file is not one of format version 1: cut off, or a type, a length or a write buffer that there
+    is not. Nothing is taken, or kept, of the size that a length in it says.
+    """
+    if data[:1] != bytes([VERSION]):
+        raise InvalidMmStatsVersion(f"version {data[0]}, not {VERSION}" if data else "empty: no version")
+    if order is not None:
+        places, wrong = _places(data, order)
+    else:
+        order = sys.byteorder
+        places, wrong = _places(data, order)
+        if wrong:
+            other: ByteOrder = "big" if order == "little" else "little"
+            swapped, still = _places(data, other)
+            # Lengths in the wrong order lead nowhere soon: who has come further is right.
+            if not still or len(swapped) > len(places):
+                places, wrong, order = swapped, still, other
+    if wrong:
+        raise FormatError(wrong)
+    return places, order
+
+
+def _places(data: bytes, order: ByteOrder) -> tuple[list[Place], str]:
+    """The fields, and what is wrong with the one behind them; empty where they end as they should."""
+    length = struct.Struct(_MARKS[order] + "H").unpack_from
+    places: list[Place] = []
+    at, end = 1, len(data)
+    while at < end:
+        if at + 2 > end:
+            return places, _cut(places, "length of a label", at, 2, end)
+        (size,) = length(data, at)
+        if not size:
+            break
+        start = at + 2
+        if start + size + 2 > end:
+            return places, _cut(places, "label and the length of its type", start, size + 2, end)
+        label = data[start : start + size].decode("utf-8", "ignore")
+        start += size
+        (size,) = length(data, start)
+        start += 2
+        if start + size + 1 > end:
+            return places, _cut(places, f"type of {label[:40]!r}", start, size + 1, end)
+        code = data[start : start + size]
+        kind = type_of(code, order) if size <= _CODE else None
+        if kind is None:
+            return places, f"{label[:40]!r} at byte {start}: {code[:20]!r} is no type of one value"
+        start += size
+        buffer = data[start]
+        if buffer not in (0, 1, UNBUFFERED):
+            return (
+                places,
+                f"{label[:40]!r} at byte {start}: write buffer {buffer}: 0, 1 or {UNBUFFERED} are right",
+            )
+        at = start + 1 + kind.value.size * (1 if buffer == UNBUFFERED else 2)
+        if at > end:
+            return places, _cut(places, f"value of {label[:40]!r}", start + 1, at - start - 1, end)
+        places.append(Place(label, kind, start, at))
+    return places, ""
+
+
+def _cut(places: list[Place], what: str, at: int, needed: int, end: int) -> str:
+    return f"cut off behind {len(places)} fields: the {what} at byte {at} takes {needed} bytes, {end - at} are left"

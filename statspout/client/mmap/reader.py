@@ -1,0 +1,154 @@
+"""Reading a statistics file, while it is written.
+
+A file is copied, and copied again: a field that is the same in both was not being written, so its value is whole. One
+that is not is copied alone until it is the same twice, or often enough: then the quickest copy counts, in which nothing
+has come between the byte that says which value is right and that value.
+
+Nothing is mapped: whoever cuts off a file that others have mapped ends them, with a signal.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from time import perf_counter_ns
+from typing import NamedTuple, Self
+
+from statspout.client.mmap.errors import FormatError
+from statspout.client.mmap.layout import UNBUFFERED, VERSION, ByteOrder, Place, parse
+
+LIMIT = 64 * 2**20
+"""Bytes of a file that is read, at most."""
+
+_COPIES = 50
+"""Copies of a field that changes all the time; each takes about a microsecond."""
+
+_READS = 5
+"""Times that a file is read whose fields are not where they were a moment ago."""
+
+Value = int | float | bool | str
+
+
+class Stat(NamedTuple):
+    """A label and its value."""
+
+    label: str
+    value: Value
+
+
+class Entry(NamedTuple):
+    """A field: ``type`` is its code, as ``Q`` or ``255s``; ``buffered``, whether the file has two values of it."""
+
+    label: str
+    value: Value
+    type: str
+    buffered: bool
+
+
+class MmStatsReader:
+    """What a file has, as it was at one moment for each field: iterated, label and value of every one in its order.
+
+    Labels may come more than once, and may have any characters but NUL. Numbers are whatever the writer has stored,
+    NaN and infinity among them; a text ends at its first NUL, and bytes in it that are no UTF-8 are left out.
+    """
+
+    def __init__(self, entries: list[Entry], byteorder: ByteOrder) -> None:
+        self.entries = entries
+        self.byteorder = byteorder
+        self.version = VERSION
+
+    def __iter__(self) -> Iterator[Stat]:
+        return (Stat(entry.label, entry.value) for entry in self.entries)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], byteorder: ByteOrder | None = None) -> Self:
+        """Read a file, in the byte order that is found out where it is not given.
+
+        FormatError, with the path, where it is not one of format version 1, whole; OSError where it cannot be read.
+        """
+        # Of a pipe nobody would be waited for.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            return cls(*_read(fd, byteorder))
+        except FormatError as error:
+            raise type(error)(f"{os.fspath(path)}: {error}") from None
+        finally:
+            os.close(fd)
+
+    @classmethod
+    def from_mmap(cls, path: str | os.PathLike[str], byteorder: ByteOrder | None = None) -> Self:
+        """As :meth:`from_file`; the original maps the file for it."""
+        return cls.from_file(path, byteorder)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, byteorder: ByteOrder | None = None) -> Self:
+        """Read what a file has; FormatError where it is not one of format version 1, whole."""
+        places, order = parse(data, byteorder)
+        return cls([_entry(place, data[place.at : place.end]) for place in places], order)
+
+
+def _read(fd: int, byteorder: ByteOrder | None) -> tuple[list[Entry], ByteOrder]:
+    size = _size(fd)
+    data = _copy(fd, size)
+    for _ in range(_READS):
+        places, order = parse(data, byteorder)
+        again = _copy(fd, size)
+        if again == data:
+            return [_entry(place, data[place.at : place.end]) for place in places], order
+        if len(again) == len(data) and _outline(again, places) == _outline(data, places):
+            return [_entry(place, _settled(fd, place, data, again)) for place in places], order
+        data = again  # it is another file's: somebody writes it anew
+    raise FormatError("its fields are other ones each time that it is read")
+
+
+def _size(fd: int) -> int:
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        raise FormatError("not a regular file")
+    if found.st_size > LIMIT:
+        raise FormatError(f"{found.st_size} bytes: {LIMIT} are the most that are read")
+    return found.st_size
+
+
+def _copy(fd: int, size: int) -> bytes:
+    """What the file has, up to this size: a read of a regular file is short only at its end."""
+    return os.pread(fd, size, 0)
+
+
+def _outline(data: bytes, places: list[Place]) -> list[bytes]:
+    """What never changes in a file: all but the values, and which one of two is right."""
+    edges = [0, *(edge for place in places for edge in (place.at, place.end))]
+    between = [data[start:end] for start, end in zip(edges[::2], edges[1::2], strict=False)]
+    return between + [b"" if data[place.at] in (0, 1) else data[place.at : place.at + 1] for place in places]
+
+
+def _settled(fd: int, place: Place, data: bytes, again: bytes) -> bytes:
+    """The field's write buffer and values, copied at a moment at which nobody was writing the one that is right."""
+    before = again[place.at : place.end]
+    if before == data[place.at : place.end]:
+        return before
+    size = place.end - place.at
+    quickest, chosen = 1 << 62, before
+    for _ in range(_COPIES):
+        began = perf_counter_ns()
+        copied = os.pread(fd, size, place.at)
+        took = perf_counter_ns() - began
+        if len(copied) < size or (copied[0] in (0, 1)) != (before[0] in (0, 1)):
+            raise FormatError(f"{place.label[:40]!r} at byte {place.at}: cut off, or written anew, while it was read")
+        if copied == before:
+            return copied
+        if took < quickest:
+            quickest, chosen = took, copied
+        before = copied
+    return chosen
+
+
+def _entry(place: Place, data: bytes) -> Entry:
+    """The field with its value, of its write buffer and values."""
+    kind = place.type
+    buffered = data[0] != UNBUFFERED
+    (value,) = kind.value.unpack_from(data, 1 + kind.value.size if data[0] == 0 else 1)
+    if isinstance(value, bytes):
+        value = value.partition(b"\0")[0].decode("utf-8", "ignore")
+    return Entry(place.label, value, kind.code, buffered)

@@ -23,9 +23,8 @@ def check(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) ->
             daemon.spools.check()
     print(f"interval      {config.settings.interval:g} s")
     print(f"settings      {described(config.settings, changed=True) or 'as they are by default'}")
-    if daemon.statsd is not None:
-        where = ", ".join(map(str, daemon.statsd.addresses))
-        print(f"listen        StatsD at {where}, added up every {daemon.statsd.interval:g} s")
+    for source in daemon.applications:
+        print(f"listen        {source.summary()}")
     for repository in config.repositories:
         print(f"repository    {name_of(repository)}: {settings_told(repository)}")
     for name, reason in sorted(config.registry.broken.items()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from statspout import __version__
@@ -16,7 +16,7 @@ from statspout.web.server import WebServer
 
 if TYPE_CHECKING:
     from statspout.router import Route
-    from statspout.sources.apps.statsd.source import StatsdSource
+    from statspout.sources.applications import ApplicationSource
     from statspout.sources.engines import WatchedEngine
 
 log = logging.getLogger("statspout")
@@ -66,9 +66,11 @@ def say_what_is_served(web: WebServer) -> None:
         log.info("whoever reaches these addresses is answered, unencrypted: docs/security.md")
 
 
-def say_what_is_heard(statsd: StatsdSource, settings: Settings) -> None:
+def say_what_is_heard(sources: Iterable[ApplicationSource], settings: Settings) -> None:
     """Where applications are listened to."""
-    if settings.once:
-        log.warning("--listen.statsd has no effect: --once does not wait for what applications say")
-    for address in statsd.listener.bound:
-        log.info("listen.statsd: %s, added up every %g s", address, statsd.interval)
+    for source in sources:
+        if settings.once:
+            log.warning("--%s has no effect: --once does not wait for what applications say", source.setting)
+            continue
+        for line in source.told():
+            log.info("%s", line)

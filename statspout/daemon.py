@@ -28,6 +28,7 @@ from statspout.repository import LiveRepository, Repository, name_of, prefix_of
 from statspout.router import Route, Router, route_to
 from statspout.settings import Settings
 from statspout.source import Source
+from statspout.sources.applications import ApplicationSource, Surroundings, application_sources
 from statspout.sources.collectors import SHORTEST
 from statspout.sources.engine.address import unix_address
 from statspout.sources.engine.endpoint import Endpoint
@@ -40,8 +41,6 @@ from statspout.web.tls import tls_of
 
 if TYPE_CHECKING:
     from statspout.delivery.spooldir import SpoolDirectory
-    from statspout.sources.apps.statsd.addresses import Address
-    from statspout.sources.apps.statsd.source import StatsdSource
 
 log = logging.getLogger("statspout")
 
@@ -66,12 +65,15 @@ class Daemon:
         self.engines: list[WatchedEngine] = []
         self._telemetries: list[Telemetry] = []
         self._rosters: list[Roster] = []
-        self.health = Health(self._telemetries, self.heard, self.router.routes, _interval(settings), self.refused)
+        self.applications: list[ApplicationSource] = []
+        self.health = Health(
+            self._telemetries, self.heard, self.router.routes, _interval(settings), self.refused, self.applications
+        )
         self.web = self._served(settings, self.router.routes)
         if settings.once and not any(isinstance(route, Delivery) for route in self.router.routes):
             raise ConfigError("--once: live values end with the program: a repository that stores, as stdout, is right")
         planned = planned_engines(settings, os.environ)
-        self.statsd = self._listening(settings, self.router.routes)
+        self.applications += self._listening(settings, repositories)
         self._running: dict[Source, asyncio.Task[None]] = {}
         self._engine = ExitStack()
         self._simulated: Endpoint | None = None
@@ -80,7 +82,7 @@ class Daemon:
 
     @property
     def _sources(self) -> list[Source]:
-        return [*(engine.source for engine in self.engines), *([self.statsd] if self.statsd else [])]
+        return [*(engine.source for engine in self.engines), *self.applications]
 
     async def run(
         self,
@@ -162,8 +164,7 @@ class Daemon:
     def _announce(self) -> None:
         say_what_runs(self.settings, self.engines, self.router.routes)
         say_what_is_served(self.web)
-        if self.statsd is not None:
-            say_what_is_heard(self.statsd, self.settings)
+        say_what_is_heard(self.applications, self.settings)
 
     # other settings
 
@@ -181,18 +182,18 @@ class Daemon:
         planned = planned_engines(settings, os.environ)
         engines = [WatchedEngine(one, settings, self._demo_engine) for one in planned]
         web = self._served(settings, routes) if self._serves_other(settings, routes) else self.web
-        listening = self._listening(settings, routes)  # also to see that nobody would send to it what comes from it
-        statsd = listening if self._hears_other(settings) else self.statsd
+        applications = [self._kept_source(source, settings) for source in self._listening(settings, repositories)]
         async with AsyncExitStack() as undo:
             await self._open_live(routes, undo)
             if web is not self.web:
                 await self._serve_instead(web, undo)
-            if statsd is not None and statsd is not self.statsd:
-                await self._listen_instead(statsd, undo)
+            for source in applications:
+                if source not in self.applications:
+                    await self._listen_instead(source, undo)
             undo.pop_all()
-        log.info("%s", self._told(routes, engines, web, statsd))
+        log.info("%s", self._told(routes, engines, web, applications))
         self.settings = settings
-        await self._go_on_with(web, statsd)
+        await self._go_on_with(web, applications)
         await self._route_to(routes)
         await self._watch_instead(engines)
         self.health.interval = _interval(settings)
@@ -209,8 +210,14 @@ class Daemon:
         live = [[route for route in each if _is_live(route)] for each in (self.router.routes, routes)]
         return live[0] != live[1] or changed(fields_of("web.", "health."), self.settings, settings)
 
-    def _hears_other(self, settings: Settings) -> bool:
-        return changed([*fields_of("listen.statsd"), "interval"], self.settings, settings)
+    def _kept_source(self, source: ApplicationSource, settings: Settings) -> ApplicationSource:
+        """The one before, where nothing about it is other."""
+        before = self._source(source.setting)
+        same = before is not None and not changed([*fields_of(source.setting), "interval"], self.settings, settings)
+        return before if before is not None and same else source
+
+    def _source(self, setting: str) -> ApplicationSource | None:
+        return next((source for source in self.applications if source.setting == setting), None)
 
     async def _open_live(self, routes: Sequence[Route], undo: AsyncExitStack) -> None:
         """Open the live repositories that are new."""
@@ -232,49 +239,50 @@ class Daemon:
             await before.stop()
             await web.start()
 
-    async def _listen_instead(self, statsd: StatsdSource, undo: AsyncExitStack) -> None:
+    async def _listen_instead(self, source: ApplicationSource, undo: AsyncExitStack) -> None:
         """Likewise with what applications are listened to by."""
-        before = self.statsd
+        before = self._source(source.setting)
+        undo.callback(source.close)
         try:
-            await statsd.open()
+            await source.open()
         except ConfigError:
-            if before is None or not _share_a_place(before.addresses, statsd.addresses):
+            if before is None or not source.shares_a_place(before):
                 raise
             undo.push_async_callback(self._listen_again, before)
             await self._end_sources([before])
             before.close()
-            await statsd.open()
+            await source.open()
 
-    async def _listen_again(self, statsd: StatsdSource) -> None:
-        await statsd.open()
-        say_what_is_heard(statsd, self.settings)
-        self._run_source(statsd)
+    async def _listen_again(self, source: ApplicationSource) -> None:
+        await source.open()
+        say_what_is_heard([source], self.settings)
+        self._run_source(source)
 
-    async def _go_on_with(self, web: WebServer, statsd: StatsdSource | None) -> None:
+    async def _go_on_with(self, web: WebServer, applications: list[ApplicationSource]) -> None:
         """These take the place of those before, which end now."""
         if web is not self.web:
             before, self.web = self.web, web
             web.take_over(before)
             await before.stop()
             say_what_is_served(web)
-        if statsd is self.statsd:
-            return
-        if self.statsd is not None:
-            await self._end_sources([self.statsd])
-            self.statsd.close()
-        self.statsd = statsd
-        if statsd is not None:
-            say_what_is_heard(statsd, self.settings)
-            self._run_source(statsd)
+        ending = [source for source in self.applications if source not in applications]
+        beginning = [source for source in applications if source not in self.applications]
+        await self._end_sources(ending)
+        for source in ending:
+            source.close()
+        self.applications[:] = applications
+        say_what_is_heard(beginning, self.settings)
+        for source in beginning:
+            self._run_source(source)
 
     def _told(
-        self, routes: list[Route], engines: list[WatchedEngine], web: WebServer, statsd: StatsdSource | None
+        self, routes: list[Route], engines: list[WatchedEngine], web: WebServer, applications: list[ApplicationSource]
     ) -> str:
         """What is other than before, in one line."""
         of_engines = "" if _alike(engines, self.engines) else "the engines are asked anew"
         of_web = "" if web is self.web else "what is served is served anew"
-        of_statsd = "" if statsd is self.statsd else "StatsD is listened to anew"
-        parts = [*told_changes(self.router.routes, routes), of_engines, of_web, of_statsd]
+        of_applications = "" if applications == self.applications else "applications are listened to anew"
+        parts = [*told_changes(self.router.routes, routes), of_engines, of_web, of_applications]
         return f"reloaded: {', '.join(filter(None, parts)) or 'nothing is other than before'}"
 
     async def _route_to(self, routes: list[Route]) -> None:
@@ -333,16 +341,8 @@ class Daemon:
         self._telemetries[:] = [engine.telemetry for engine in engines]
         self._rosters[:] = [engine.source.roster for engine in engines]
 
-    def _listening(self, settings: Settings, routes: Sequence[Route]) -> StatsdSource | None:
-        if not settings.listen_statsd:
-            return None
-        from statspout.sources.apps.statsd.echo import refuse_echo  # only where it is wanted, as is the source
-        from statspout.sources.apps.statsd.source import StatsdSource
-
-        source = StatsdSource(settings, self.heard, self._rosters, self._own_host)
-        if not settings.once:
-            refuse_echo(source.addresses, [route.repository for route in routes])
-        return source
+    def _listening(self, settings: Settings, repositories: Sequence[Repository]) -> list[ApplicationSource]:
+        return application_sources(Surroundings(settings, self._rosters, self._own_host, self.heard), repositories)
 
     def _own_host(self) -> str:
         """The host of what comes from no container: the engine's, which is known when it was met; of several, ours."""
@@ -427,12 +427,6 @@ def _is_live(route: Route) -> bool:
 def _succeeds(new: Route, old: Route) -> bool:
     """Whether it is another that takes the place of one of its name."""
     return new is not old and new.name == old.name
-
-
-def _share_a_place(some: Sequence[Address], others: Sequence[Address]) -> bool:
-    """Whether they have a path, or a port, in common."""
-    places = [{place for address in each if (place := address.path or address.port)} for each in (some, others)]
-    return not places[0].isdisjoint(places[1])
 
 
 def _alike(engines: Sequence[WatchedEngine], others: Sequence[WatchedEngine]) -> bool:

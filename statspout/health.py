@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
+    from statspout.sources.applications import ApplicationSource
+
 
 _OF_ENGINES: tuple[tuple[str, FamilyKind, str, str], ...] = (
     ("samples_total", "counter", "Container samples collected.", "samples"),
@@ -39,8 +41,8 @@ _OF_ENGINES: tuple[tuple[str, FamilyKind, str, str], ...] = (
 class Health:
     """The state of the daemon, for people, orchestrators and Prometheus. ``interval`` in seconds.
 
-    ``engines`` and ``routes`` are looked at as they are at the moment: both may change. ``refused`` counts who asked us
-    and was not answered, by one of :data:`statspout.telemetry.HTTP_REFUSED`.
+    ``engines``, ``routes`` and ``applications`` are looked at as they are at the moment: all may change. ``refused``
+    counts who asked us and was not answered, by one of :data:`statspout.telemetry.HTTP_REFUSED`.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class Health:
         routes: Sequence[Route],
         interval: float,
         refused: Counter[str] | None = None,
+        applications: Sequence[ApplicationSource] = (),
     ) -> None:
         self.interval = interval
         self._engines = engines
         self._heard_of = heard
         self._routes = routes
         self._refused = Counter() if refused is None else refused
+        self._applications = applications
         self._started = time.monotonic()
 
     open_paths = ("/healthz",)
@@ -128,7 +132,10 @@ class Health:
 
     def families(self) -> list[Family | Histogram]:
         """The metrics about statspout itself."""
-        return [*self._collection(), *self._heard(), *self._delivery(), *self._served(), *self._process()]
+        applications = [family for source in self._applications for family in source.families()]
+        return [
+            *self._collection(), *self._heard(), *applications, *self._delivery(), *self._served(), *self._process()
+        ]  # fmt: skip
 
     def _collection(self) -> Iterator[Family | Histogram]:
         engines = [({"engine": telemetry.name}, telemetry) for telemetry in self._engines]

@@ -154,7 +154,7 @@ def test_an_address_may_change_to_one_that_the_one_before_takes_in(engine: FakeE
         daemon.wait_for_line("2 containers to sample")
         changed: dict[str, Any] = {"rest.address": f"127.0.0.1:{port}", "listen.statsd": [f"udp://127.0.0.1:{port}"]}
         line = daemon.reload(**changed)
-        assert "what is served is served anew, StatsD is listened to anew" in line
+        assert "what is served is served anew, applications are listened to anew" in line
         daemon.eventually(lambda: len(Client(port).ask("/stats").json()) == 2)
 
 

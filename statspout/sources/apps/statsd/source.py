@@ -6,38 +6,38 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import msgspec
 
 from statspout.errors import ConfigError
 from statspout.quantities import amount, seconds
+from statspout.repository import Repository
 from statspout.sample import Metric
-from statspout.settings import Settings
-from statspout.source import Sink, Source
-from statspout.sources.apps.statsd.addresses import parse_addresses
+from statspout.source import Sink
+from statspout.sources.applications import ApplicationSource, Surroundings
+from statspout.sources.apps.statsd.addresses import SETTING, parse_addresses
 from statspout.sources.apps.statsd.aggregate import Aggregator
+from statspout.sources.apps.statsd.echo import refuse_echo
 from statspout.sources.apps.statsd.senders import Senders
 from statspout.sources.apps.statsd.sockets import Listener
 from statspout.sources.apps.statsd.summary import Percentile
-from statspout.sources.roster import Roster, roster_of
-from statspout.telemetry import Heard
+from statspout.sources.roster import roster_of
 
 _PERCENTILE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,4})?")
 
 
-class StatsdSource(Source):
-    """Listens at the addresses of ``settings``. ConfigError when one of them, or another setting, is wrong.
+class StatsdSource(ApplicationSource):
+    """Listens at the addresses of the settings. ConfigError when one of them, or another setting, is wrong."""
 
-    ``rosters`` are the engines', as they are now: they know which containers run. ``host`` gives the host of what
-    comes from no container of theirs.
-    """
+    setting = SETTING
 
-    def __init__(self, settings: Settings, heard: Heard, rosters: Sequence[Roster], host: Callable[[], str]) -> None:
+    def __init__(self, surroundings: Surroundings) -> None:
+        super().__init__(surroundings)
+        settings, rosters, self._host, heard = surroundings
         self.interval = settings.listen_statsd_interval or settings.interval
         self.addresses = parse_addresses(settings.listen_statsd)
-        self._host = host
         self._rosters = rosters
         self._senders = Senders(rosters)
         self._aggregator = Aggregator(
@@ -51,6 +51,25 @@ class StatsdSource(Source):
         buffer = amount(settings.listen_statsd_buffer, "listen.statsd-buffer")
         self.listener = Listener(self.addresses, self._aggregator, self._senders, heard, buffer)
         self._flushed = 0.0
+
+    def told(self) -> list[str]:
+        """Each address, as it became."""
+        bound = self.listener.bound
+        return [f"{self.setting}: {address}, added up every {self.interval:g} s" for address in bound]
+
+    def summary(self) -> str:
+        """The addresses."""
+        return f"StatsD at {', '.join(map(str, self.addresses))}, added up every {self.interval:g} s"
+
+    def shares_a_place(self, other: ApplicationSource) -> bool:
+        """Whether they have a path, or a port, in common."""
+        assert isinstance(other, StatsdSource)
+        ours, theirs = ({address.path or address.port for address in each.addresses} for each in (self, other))
+        return bool((ours & theirs) - {0})
+
+    def check(self, repositories: Iterable[Repository]) -> None:
+        """ConfigError when one of them sends to one of our addresses."""
+        refuse_echo(self.addresses, repositories)
 
     async def open(self) -> None:
         """Listen. ConfigError when an address cannot be had."""

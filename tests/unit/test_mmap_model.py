@@ -383,6 +383,7 @@ def test_a_storm_of_threads_loses_no_count_and_no_reader_sees_one_twice(folder: 
     over.set()
     reader.join()
     assert total("hits.total") == 300
+    assert sums
     assert sums == sorted(sums)
     assert len(names(folder)) == 2
 

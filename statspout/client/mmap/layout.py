@@ -30,6 +30,9 @@ UNBUFFERED = 255
 LONGEST = 65_535
 """Bytes of a label, or of a type, at most."""
 
+FIELDS = 100_000
+"""Fields of a file that is read, at most: of each comes more than it takes in the file."""
+
 FOLDS = "sys.folds"
 """The label, behind the prefix, of twice the number of threads that have ended, one more while another one does."""
 
@@ -166,6 +169,8 @@ def _places(data: bytes, order: ByteOrder) -> tuple[list[Place], str]:
         at = start + 1 + kind.value.size * (1 if buffer == UNBUFFERED else 2)
         if at > end:
             return places, _cut(places, f"value of {label[:40]!r}", start + 1, at - start - 1, end)
+        if len(places) == FIELDS:
+            return places, f"more than {FIELDS} fields"
         places.append(Place(label, kind, start, at))
     return places, ""
 

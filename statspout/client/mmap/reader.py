@@ -18,7 +18,7 @@ from typing import NamedTuple, Self
 from statspout.client.mmap.errors import FormatError
 from statspout.client.mmap.layout import UNBUFFERED, VERSION, ByteOrder, Place, parse
 
-LIMIT = 64 * 2**20
+LIMIT = 16 * 2**20
 """Bytes of a file that is read, at most."""
 
 _COPIES = 50

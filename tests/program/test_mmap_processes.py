@@ -255,6 +255,30 @@ for thread in threads: thread.join()
     assert list(tmp_path.glob("*.mmstats")) == []
 
 
+def test_signal_handlers_that_count_lose_nothing_nor_does_who_they_interrupt(tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        """
+def child():
+    counted = [0, 0]
+    def handler(*_):
+        stats.hits.incr(); counted[0] += 1
+        signal.setitimer(signal.ITIMER_REAL, 2e-5)
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 2e-5)     # so soon that it comes in the midst of the making of the file, too
+    while counted[1] < 300 or counted[0] < 5:
+        stats.hits.incr(); counted[1] += 1
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    assert dict(MmStatsReader.from_file(stats.filename))["hits"] == stats.hits.value == sum(counted), counted
+    os._exit(0)
+for _ in range(40):
+    if os.fork() == 0: child()
+    assert os.wait()[1] == 0
+""",
+        begin="from statspout.client.mmap import MmStatsReader\n" + BEGIN + "stats = Web()\n",
+    )
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_a_child_of_multiprocessing_has_its_own_file_which_goes_at_its_end(tmp_path: Path, method: str) -> None:
     program, folder = tmp_path / "program.py", tmp_path / "files"

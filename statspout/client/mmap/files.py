@@ -41,7 +41,7 @@ def create(path: str, content: bytes) -> tuple[str, mmap]:
 
 
 def unlink(path: str) -> None:
-    """Have it gone, if that can be."""
+    """Have it gone, if that can be; nothing is called the empty path."""
     with suppress(OSError):
         os.unlink(path)
 

@@ -76,9 +76,13 @@ class RedisServer:
         shutil.rmtree(self.work, ignore_errors=True)
 
     def _answers(self) -> bool:
-        with contextlib.suppress(redis.ConnectionError), self.client() as client:
-            return bool(client.execute_command("PING"))
-        return False
+        try:
+            with self.client() as client:
+                return bool(client.execute_command("PING"))
+        except redis.AuthenticationError:
+            return True
+        except redis.ConnectionError:
+            return False
 
     def __enter__(self) -> Self:
         return self.start()

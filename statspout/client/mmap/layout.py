@@ -33,6 +33,9 @@ LONGEST = 65_535
 FOLDS = "sys.folds"
 """The label, behind the prefix, of twice the number of threads that have ended, one more while another one does."""
 
+PUBLISHED = "org.statspout.version"
+"""The label, behind the prefix, by which a file is known that statspout publishes about somebody else."""
+
 _CODE = 20
 """Bytes of a type at most: longer ones are none."""
 

@@ -9,10 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from statspout.client.mmap import Entry
-from statspout.client.mmap.layout import FOLDS
-
-OURS = "org.statspout.version"
-"""The label, behind its prefix, by which a file of our own repository ``mmap`` is known: it is nobody's application."""
+from statspout.client.mmap.layout import FOLDS, PUBLISHED
 
 _ABOUT = ("sys.pid", "sys.tid", "sys.uid", "sys.gid", "sys.created", FOLDS, "org.python.version")
 """What stands in a file about its writer: behind the same prefix as the rest."""
@@ -45,14 +42,14 @@ class Reported(NamedTuple):
 
 
 def decode(path: str, entries: list[Entry], is_level: Callable[[str], bool]) -> Reported | None:
-    """The contents of the file of this path; None for one of our own repository.
+    """The contents of the file of this path; None for one of a repository of ours: it is no application's.
 
     ``is_level`` says of a label whose number could be a count, for the format does not tell, that it is a level.
     """
     prefix = prefix_of(entries)
     of_writer = _of_writer(prefix)
     about = {entry.label.removeprefix(prefix): entry.value for entry in entries if entry.label in of_writer}
-    if OURS in about:
+    if PUBLISHED in about:
         return None
     counters: dict[str, int] = {}
     gauges: dict[str, Number] = {}
@@ -81,7 +78,7 @@ def decode(path: str, entries: list[Entry], is_level: Callable[[str], bool]) -> 
 def prefix_of(entries: list[Entry]) -> str:
     """What stands before all labels, by those that are about the writer; an application may have one that ends so."""
     labels = {entry.label for entry in entries}
-    ends = ("sys.pid", FOLDS, OURS)
+    ends = ("sys.pid", FOLDS, PUBLISHED)
     found = [label.removesuffix(end) for label in labels for end in ends if label.endswith(end)]
     return max(found, key=lambda prefix: (sum(prefix + label in labels for label in _ABOUT), prefix), default="")
 
@@ -111,7 +108,7 @@ def name_of(label: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _of_writer(prefix: str) -> frozenset[str]:
-    return frozenset(prefix + label for label in (*_ABOUT, OURS))
+    return frozenset(prefix + label for label in (*_ABOUT, PUBLISHED))
 
 
 def _command(text: str) -> str:

@@ -38,6 +38,9 @@ FIELDS = 100_000
 FOLDS = "sys.folds"
 """The label, behind the prefix, of twice the number of threads that have ended, one more while another one does."""
 
+PUBLISHED = "org.statspout.version"
+"""The label, behind the prefix, by which a file is known that statspout publishes about somebody else."""
+
 _CODE = 20
 """Bytes of a type at most: longer ones are none."""
 

@@ -159,7 +159,7 @@ PARTS = {
         **{name: partial(options_table, name) for name in sorted(load().classes)},
     },
     "docs/performance.md": {
-        name: partial(results, name) for name in ("host", "still", "scale", "start", "client", "statsd")
+        name: partial(results, name) for name in ("host", "still", "scale", "start", "client", "statsd", "redis")
     },
     "docs/reliability.md": {"soak": partial(results, "soak")},
     "docs/prometheus.md": {

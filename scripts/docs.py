@@ -191,7 +191,9 @@ PARTS = {
     },
     "docs/performance.md": {
         name: partial(results, name)
-        for name in ("host", "still", "scale", "start", "client", "mmap", "mmap-reading", "mmap-readers", "statsd")
+        for name in (
+            "host", "still", "scale", "start", "client", "mmap", "mmap-reading", "mmap-readers", "statsd", "redis"
+        )  # fmt: skip
     },
     "docs/reliability.md": {"soak": partial(results, "soak")},
     "docs/prometheus.md": {

@@ -18,7 +18,7 @@ OTHERS = {"importlib.metadata", "zipfile"}
 
 WEB = {"uvicorn", "starlette", "anyio", "click"}
 HTTP = {"urllib3", "requests"}
-DATABASES = {"influxdb_client", "pymongo", "bson", "sqlite3"}
+DATABASES = {"influxdb_client", "pymongo", "bson", "redis", "sqlite3"}
 OURS = {"statspout.sources.engine.ssh", "statspout.sources.apps.statsd", "statspout.testing", "statspout.terminal"}
 NEVER = PARSER | HELP | OURS | {"statspout.client", "docker", "tomllib"}
 SHIPPED = {"influxdb", "mongodb", "prometheus", "rest", "statsd", "stdout", "webhook"}
@@ -28,7 +28,7 @@ NOT_LOADED = {
     "rest": NEVER | OTHERS | HTTP | DATABASES,
     "prometheus": NEVER | OTHERS | HTTP | DATABASES,
     "influxdb": NEVER | WEB | DATABASES | {"requests"},
-    "mongodb": NEVER | WEB | HTTP | {"influxdb_client", "sqlite3"},
+    "mongodb": NEVER | WEB | HTTP | {"influxdb_client", "redis", "sqlite3"},
     "webhook": NEVER | WEB | DATABASES,
 }
 """By repository, when variables say it all. What a client or the web server loads itself is its own business."""

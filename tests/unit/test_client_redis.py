@@ -24,7 +24,7 @@ from statspout.client.redis.keys import KINDS, STATS, Keyspace
 from statspout.client.redis.lua import SOURCE
 from statspout.client.redis.records import Plain, context_of, hash_context, label_of, number
 from statspout.client.redis.redis import Gate
-from statspout.client.redis.script import LABELS, call, calls
+from statspout.client.redis.script import LABELS, calls
 from statspout.client.redis.settings import Settings, without_password
 
 Written = list[Plain]
@@ -131,7 +131,7 @@ def test_what_is_sent_of_numbers_is_what_python_writes() -> None:
 def test_all_keys_are_declared_and_each_context_is_sent_once() -> None:
     space = Keyspace("NS", tagged=True)
     records: list[Plain] = [(1.0, "x", 1, "why"), (2.0, "y", 1, b"why"), (3.0, "x", 2, None)]
-    one = call(records, space, 10)
+    (one,) = calls(records, space, 10)
     name = hash_context("why")
     assert one.keys == [
         "{NS}::INDEX", f"{{NS}}::CONTEXTS::{name}", *(f"{{NS}}::{kind}::{label}" for label in "xy" for kind in KINDS)
@@ -144,8 +144,9 @@ def test_all_keys_are_declared_and_each_context_is_sent_once() -> None:
 
 def test_a_call_has_so_many_records_and_labels_at_most() -> None:
     assert [one.records for one in calls([(1.0, "x", 1, None)] * 2500, Keyspace("NS"), 10)] == [1000, 1000, 500]
-    many = [(1.0, f"x{n}", 1, None) for n in range(450)]
-    assert [one.records for one in calls(many, Keyspace("NS"), 10)] == [LABELS, LABELS, 50]
+    many = [(1.0, f"x{n % 450}", 1, None) for n in range(900)]
+    assert [one.records for one in calls(many, Keyspace("NS"), 10)] == [2 * LABELS, 2 * LABELS, 100]
+    assert list(calls([], Keyspace("NS"), 10)) == []
 
 
 def test_the_script_knows_how_many_keys_a_label_has() -> None:
@@ -222,6 +223,14 @@ def test_contexts_that_are_equal_wait_as_one_and_too_many_are_left_out(mock_stat
             stat("x", 1, context=f"{n:065000}")
     assert [context is None for *_, context in mock_stats[1000:]] == [False] * 258 + [True] * 42
     assert lost() == {"full": 42}
+
+
+def test_what_nobody_writes_is_counted_as_lost() -> None:
+    stat = Stats()
+    stat("x", 1)
+    stat("x", 1)
+    del stat
+    assert lost() == {"unsent": 2}
 
 
 def test_a_redis_that_is_away_costs_one_line_and_no_exception(said: pytest.LogCaptureFixture) -> None:

@@ -10,12 +10,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from statspout.client.redis.keys import TTL, Keyspace
 from statspout.client.redis.lua import SHA, SOURCE
-from statspout.client.redis.records import Plain, context_id, context_of
+from statspout.client.redis.records import Context, Plain, context_id, context_of
 
 BATCH = 1000
 """Records that one call of the script takes at most: the server does nothing else meanwhile, for some milliseconds."""
@@ -52,46 +51,70 @@ class Call(NamedTuple):
 def calls(
     records: Iterable[Plain], space: Keyspace, history: int, batch: int = BATCH, context: int = CONTEXT
 ) -> Iterator[Call]:
-    """The calls that write the records in their order, each of ``batch`` and of :data:`LABELS` at most.
+    """The calls that write the records, those of a label together and in their order.
 
-    ``history`` is how many are kept of a label, ``context`` how many bytes of a context. The records must be such as
-    :func:`statspout.client.redis.records.number` and ``label_of`` let pass.
+    Each has ``batch`` records and :data:`LABELS` at most. ``history`` is how many are kept of a label, ``context`` how
+    many bytes of a context. The records must be such as :func:`statspout.client.redis.records.number` and ``label_of``
+    let pass.
     """
-    rest = iter(records)
-    while some := list(islice(rest, batch)):
-        if len({record[1] for record in some}) <= LABELS:
-            yield call(some, space, history, context)
-        else:
-            for at in range(0, len(some), LABELS):
-                yield call(some[at : at + LABELS], space, history, context)
-
-
-def call(records: Iterable[Plain], space: Keyspace, history: int, context: int = CONTEXT) -> Call:
-    """The one call that writes them all at once."""
-    groups: dict[str, tuple[list[str], list[str]]] = {}
-    contexts: dict[str, bytes] = {}
-    ids: dict[object, str] = {None: ""}
-    written = 0
-    for timestamp, label, value, about in records:
-        group = groups.get(label)
+    groups: dict[str, list[Plain]] = {}
+    for record in records:
+        group = groups.get(record[1])
         if group is None:
-            group = groups[label] = [], []
-        known = ids.get(about)
-        if known is None:
-            data = context_of(about, context)
-            known = ids[about] = context_id(data)
-            if known:
-                contexts[known] = data
-        text = repr(value) if type(value) is float else _text(value)
-        group[0].append(text)
-        group[1].append(f"{timestamp!r};{text};{known}")
-        written += 1
-    keys = [space.index, *map(space.context, contexts)]
-    arguments: list[str | bytes] = [str(history), str(TTL), str(len(contexts)), *contexts.values()]
-    for label, (values, entries) in groups.items():
-        keys += space.of(label)
-        arguments += [label, str(len(values)), *values, *entries]
-    return Call(keys, arguments, written)
+            groups[record[1]] = [record]
+        else:
+            group.append(record)
+    waiting = _Builder(space, history, context)
+    for label, group in groups.items():
+        for at in range(0, len(group), batch):
+            part = group[at : at + batch]
+            if waiting.records + len(part) > batch or waiting.labels == LABELS:
+                yield waiting.call()
+                waiting = _Builder(space, history, context)
+            waiting.add(label, part)
+    if waiting.records:
+        yield waiting.call()
+
+
+class _Builder:
+    """A call in the making."""
+
+    def __init__(self, space: Keyspace, history: int, context: int) -> None:
+        self.records = 0
+        self.labels = 0
+        self._space = space
+        self._history = history
+        self._size = context
+        self._keys: list[str] = []
+        self._arguments: list[str | bytes] = []
+        self._contexts: dict[str, bytes] = {}
+        self._ids: dict[Context, str] = {None: ""}
+
+    def add(self, label: str, records: list[Plain]) -> None:
+        """Put in what was recorded of a label."""
+        values, entries, ids = list[str](), list[str](), self._ids
+        for timestamp, _, value, about in records:
+            text = repr(value) if type(value) is float else _text(value)
+            values.append(text)
+            known = ids.get(about)
+            entries.append(f"{timestamp!r};{text};{self._id(about) if known is None else known}")
+        self._keys += self._space.of(label)
+        self._arguments += [label, str(len(records)), *values, *entries]
+        self.records += len(records)
+        self.labels += 1
+
+    def call(self) -> Call:
+        """What it is now."""
+        keys = [self._space.index, *map(self._space.context, self._contexts), *self._keys]
+        head: list[str | bytes] = [str(self._history), str(TTL), str(len(self._contexts))]
+        return Call(keys, [*head, *self._contexts.values(), *self._arguments], self.records)
+
+    def _id(self, about: Context) -> str:
+        data = context_of(about, self._size)
+        name = self._ids[about] = context_id(data)
+        if name:
+            self._contexts[name] = data
+        return name
 
 
 def write(client: Client, todo: Iterable[Call]) -> list[Exception | None]:

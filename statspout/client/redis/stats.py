@@ -8,6 +8,7 @@ import traceback as tracebacks
 import weakref
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from time import time
 from types import TracebackType
 from typing import Any, Self
@@ -124,6 +125,12 @@ class Stats:
     async def save_stats_async(self) -> None:
         """The same, for tasks."""
         await self._save_async(keep=True)
+
+    def __del__(self) -> None:
+        """What nobody has written is lost; it is said with the next loss, for a log is nothing to write to here."""
+        if records := getattr(self, "_records", None):
+            with suppress(Exception):  # at the end of the program what is called may be no more
+                saving.losses.add("unsent", len(records))
 
     def __enter__(self) -> Self:
         return self

@@ -150,10 +150,12 @@ class AsyncRedis:
     """Connections for tasks. A connection belongs to an event loop, so each loop has a client and a count of its own.
 
     What is recorded without one that is open opens a connection, and closes it: open one where the program begins.
+    ``url`` is where to, if that is not what the settings say.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, url: str | None = None) -> None:
         self.gate = Gate()
+        self._url = url
         self._attached: Pair | None = None
         self._loops: WeakKeyDictionary[AbstractEventLoop, _Opened] = WeakKeyDictionary()
 
@@ -218,7 +220,7 @@ class AsyncRedis:
         return self._loops.setdefault(get_running_loop(), _Opened())
 
     async def _open(self, here: _Opened) -> Pair:
-        url = here.given or config.redis_url
+        url = here.given or self._url or config.redis_url
         if here.client is None or here.url != url:
             before, here.url = here.client, url
             here.client = _library().asyncio.Redis.from_url(url, **_options(url, "redis.asyncio.retry"))

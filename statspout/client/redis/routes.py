@@ -16,18 +16,21 @@ from time import monotonic
 from typing import NamedTuple, TypeAlias
 from urllib.parse import unquote
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from statspout.client.redis.asking import AsyncReader
 from statspout.client.redis.prometheus import CONTENT_TYPE, exposition
-from statspout.client.redis.records import LABEL_SIZE
 
 PREFIX = "/api/v1"
 
 MOST_TEXTS = 10_000
 """Labels, or ids of contexts, that can be asked for at once."""
+
+MOST_MATCHER = 1024
+"""Characters of a glob: a head of a request has room for that, however they are written."""
 
 MOST_BODY = 1 << 20
 """Bytes of a request's body."""
@@ -105,6 +108,21 @@ async def export_to_prometheus(asked: Asked) -> Response:
     return Response(page.encode(), headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 
 
+class _Label(Convertor[str]):
+    """All of the rest of a path: slashes, and line feeds, which Starlette's own ``path`` stops at."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("aka_label", _Label())
+
+
 class Operation(NamedTuple):
     """One of the requests that are answered; ``path`` is behind the prefix."""
 
@@ -115,9 +133,9 @@ class Operation(NamedTuple):
 
 OPERATIONS = (
     Operation("GET", "/available-stats", get_available_stats),
-    Operation("GET", "/stats/{label:path}", fetch_stats_data),
+    Operation("GET", "/stats/{label:aka_label}", fetch_stats_data),
     Operation("POST", "/stats", fetch_batch_stats_data),
-    Operation("GET", "/stats-history/{label:path}", fetch_stats_history),
+    Operation("GET", "/stats-history/{label:aka_label}", fetch_stats_history),
     Operation("POST", "/stat-contexts", fetch_stat_contexts),
     Operation("GET", "/stats-prometheus", export_to_prometheus),
 )
@@ -167,8 +185,8 @@ def routes(surface: Surface, refusal: Callable[[Refused], Response]) -> Sequence
 
 def _matcher(request: Request) -> str:
     matcher: str = request.query_params.get("matcher", "*")
-    if not 1 <= len(matcher) <= LABEL_SIZE:
-        raise Refused(422, f"1 to {LABEL_SIZE} characters are right", ("query", "matcher"))
+    if not 1 <= len(matcher) <= MOST_MATCHER:
+        raise Refused(422, f"1 to {MOST_MATCHER} characters are right", ("query", "matcher"))
     return matcher
 
 

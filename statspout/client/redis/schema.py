@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from statspout.client.redis.keys import STATS
-from statspout.client.redis.records import LABEL_SIZE
-from statspout.client.redis.routes import MOST_TEXTS, Operation
+from statspout.client.redis.routes import MOST_MATCHER, MOST_TEXTS, Operation
 
 Schema = Mapping[str, Any]
 
@@ -58,7 +57,7 @@ _MATCHER: Schema = {
     "name": "matcher",
     "in": "query",
     "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": LABEL_SIZE, "default": "*"},
+    "schema": {"type": "string", "minLength": 1, "maxLength": MOST_MATCHER, "default": "*"},
     "description": r"A glob of Redis: `*`, `?`, `[ab]`, `\`.",
 }
 _BODY: Schema = {

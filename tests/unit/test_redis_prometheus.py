@@ -163,8 +163,8 @@ def test_the_default_formatter_may_be_another() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "no value", "1a 1", "a-b 1", "a None", "a nan", "a inf", "a 1_0", "a \u0661", 'a{k=v} 1', 'a{k="v} 1', 'a{1="v"} 1',
-        'a{k="\\x"} 1', 'a{k="v"}{l="w"} 1', "a 1\nb 2", "# HELP a b", 'a{k="1",k="2"} 1', "a 1 soon",
+        "no value", "1a 1", "a-b 1", "a None", "a nan", "a inf", "a 1_0", "a \u0661", 'a{k=v} 1', 'a{k="v} 1',
+        'a{1="v"} 1', 'a{k="\\x"} 1', 'a{k="v"}{l="w"} 1', "a 1\nb 2", "# HELP a b", 'a{k="1",k="2"} 1', "a 1 soon",
     ],
 )  # fmt: skip
 def test_a_line_that_is_no_series_is_left_out_and_said_once(line: str, caplog: pytest.LogCaptureFixture) -> None:

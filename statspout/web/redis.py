@@ -5,8 +5,8 @@ Who is answered, by TLS or not, is the web server's to say, and what is refused 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from statspout.client.redis.routes import Refused
 
 
-def redis_routes(url: str, namespace: str, *, hash_tags: bool = False) -> Sequence[BaseRoute]:
+def redis_routes(url: str, namespace: str, options: Mapping[str, Any] | None = None) -> Sequence[BaseRoute]:
     """The routes for the Redis at ``url``, a ``redis://``, ``rediss://`` or ``unix://``.
 
+    ``options`` are what redis-py opens a client with beside it, such as a password.
+
     A connection is made when somebody asks, and closed when nobody does any more: there is nothing to open or to close.
-    They are mounted by ``web.mount(address, redis_routes(url, namespace), "listen.redis-address", "listen.redis")``.
+    Mount them with ``web.mount(address, redis_routes(url, namespace), "listen.redis-address", "listen.redis")``.
     """
     from statspout.client.redis.asking import AsyncReader
     from statspout.client.redis.keys import Keyspace
@@ -27,7 +29,7 @@ def redis_routes(url: str, namespace: str, *, hash_tags: bool = False) -> Sequen
     from statspout.client.redis.routes import Surface, routes
     from statspout.web.application import MOST_BODY_BYTES
 
-    reader = AsyncReader(Keyspace(namespace, hash_tags), AsyncRedis(url).kept)
+    reader = AsyncReader(Keyspace(namespace), AsyncRedis(url, options).kept)
     return routes(Surface(lambda: reader, MOST_BODY_BYTES), _refusal)
 
 

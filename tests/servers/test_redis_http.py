@@ -199,9 +199,9 @@ def test_a_redis_that_may_only_be_read_is_read(redis: Any, redis_server: RedisSe
     record(a=1, stale=2)
     redis.delete("AKA-STATS::COUNT::stale")
     redis.execute_command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@read", "+@connection")
-    url = redis_server.url.replace("//", "//reader:secret@")
+    who = {"username": "reader", "password": "secret"}
     try:
-        with served(redis_routes(url, "AKA-STATS")) as api:
+        with served(redis_routes(redis_server.url, "AKA-STATS", who)) as api:
             assert api.ask("/api/v1/available-stats").json() == ["a"]
             assert api.ask("/api/v1/stats/unknown").status == 404
     finally:

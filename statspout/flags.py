@@ -52,6 +52,16 @@ def command_line(groups: Mapping[str, Sequence[Setting]]) -> App:
     return App(name="statspout", default_command=main, help_flags=[], version_flags=[], usage="", help="")
 
 
+class _Converted:
+    """Tells pydantic to take a value as it is.
+
+    The parser has it check what a converter made, against the shape for the help, in every program that has loaded it.
+    """
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> dict[str, str]:
+        return {"type": "any"}
+
+
 class _Flag(NamedTuple):
     """A setting under the names that are one to the parser: its own, or one that it had before."""
 
@@ -96,7 +106,7 @@ def _parameter(key: str, flag: _Flag, heading: Group) -> inspect.Parameter:
     )
     default = None if setting.required else setting.default
     return inspect.Parameter(
-        key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[shape, declared]
+        key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[shape, declared, _Converted()]
     )
 
 

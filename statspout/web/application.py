@@ -18,7 +18,7 @@ from statspout.shapes import to_json
 from statspout.web.access import Access
 
 MOST_BODY_BYTES = 65536
-"""The longest body of a request that is said to come; no route of ours wants any."""
+"""The longest body of a request that is said to come; what Redis is asked for is far from it."""
 
 _logger = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ import fastapi
 import pytest
 import redis as library
 import uvicorn
+from support.asgi import serving
 from support.influxdb import free_port
 from support.redis import RedisServer, unused
 
@@ -25,11 +26,13 @@ from statspout.client.redis import (
     contexts,
     fetch_stats,
     lost,
+    prometheus,
     push_stat,
     push_stat_async,
     stat_history,
     sync_redis,
 )
+from statspout.client.redis.api import attach_routes
 
 PAGE = Path(__file__).parents[2] / "docs" / "redis-stats.md"
 BLOCKS: list[str] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
@@ -50,6 +53,8 @@ MARKS = {
     "server": "await async_redis.open_connection()",
     "attached": "async_redis.attach(redis, redis)\n    yield",
     "own": "\nsync_redis.attach(redis, redis)",
+    "http": "attach_routes(FastAPI()",
+    "formatter": '@stat_formatter("timer:")',
     "pytest": "def test_that_it_counts(mock_stats)",
 }
 """What each example of the page has that no other has."""
@@ -230,6 +235,23 @@ def test_a_server_as_aka_stats_shows_it(redis: Any) -> None:
 
     assert answer(app, "/recorded") == b'"value"'
     assert fetch_stats("x").last == 2.5
+
+
+def test_a_server_that_has_the_requests_among_its_own(redis: Any) -> None:
+    push_stat("x", 2.5)
+    with serving(run("http")["app"]) as api:
+        assert api.ask("/api/v1/stats/x").status == 401
+        assert api.ask("/api/v1/stats/x", headers={"Authorization": "Bearer 5f1c-token"}).json()["last"] == 2.5
+
+
+def test_a_formatter_for_prometheus(redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus, "prometheus_stat_formatters", prometheus.prometheus_stat_formatters.copy())
+    push_stat("timer:web", 2.5)
+    run("formatter")
+    with serving(attach_routes(fastapi.FastAPI())) as api:
+        lines = api.ask("/api/v1/stats-prometheus").body.decode().splitlines()
+    found = [line for line in lines if not line.startswith("#")]
+    assert found == ['SIMPLE_STAT_AVG{host_id="web"} 2.5', 'SIMPLE_STAT_COUNT{host_id="web"} 1.0']
 
 
 def test_a_client_of_ones_own(redis_server: RedisServer) -> None:

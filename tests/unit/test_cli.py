@@ -347,3 +347,19 @@ def test_a_fault_of_our_own_is_told_with_its_traceback_and_exit_code_1(
     out, err = capsys.readouterr()
     assert out == ""
     assert "CRITICAL it ends by a fault of its own: RuntimeError('unforeseen')\n    Traceback" in err
+
+
+WITH_PYDANTIC = """
+import sys, pydantic
+from statspout.config import configure
+found = configure(sys.argv[1:], {})
+print(found.settings.interval, found.settings.ignore, found.settings.demo, found.settings.web_token)
+"""
+
+
+def test_a_program_that_has_loaded_pydantic_reads_the_same_flags(tmp_path: Path) -> None:
+    # The parser checks what our converters made by it, where it is there.
+    (tmp_path / "token").write_text("5f1c")
+    flags = ["--interval=3", "--ignore=a,b", "--demo", f"--web.token-file={tmp_path / 'token'}"]
+    done = subprocess.run([sys.executable, "-c", WITH_PYDANTIC, *flags], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("3.0 ('a', 'b') True 5f1c\n", "")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from types import TracebackType
@@ -152,10 +152,13 @@ class AsyncRedis:
     """Connections for tasks. A connection belongs to an event loop, so each loop has a client and a count of its own.
 
     What is recorded without one that is open opens a connection, and closes it: open one where the program begins.
+    ``url`` is where to, if that is not what the settings say, and ``options`` are what redis-py opens a client with
+    beside it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, url: str | None = None, options: Mapping[str, Any] | None = None) -> None:
         self.gate = Gate()
+        self._url, self._options = url, dict(options or {})
         self._attached: Pair | None = None
         self._loops: WeakKeyDictionary[AbstractEventLoop, _Opened] = WeakKeyDictionary()
 
@@ -220,11 +223,11 @@ class AsyncRedis:
         return self._loops.setdefault(get_running_loop(), _Opened())
 
     async def _open(self, here: _Opened) -> Pair:
-        url = here.given or config.redis_url
+        url = here.given or self._url or config.redis_url
         if here.client is None or here.url != url:
             before, here.url = here.client, url
             library = _library().asyncio
-            here.client = library.Redis.from_url(url, **_options(url, library.retry.Retry))
+            here.client = library.Redis.from_url(url, **(_options(url, library.retry.Retry) | self._options))
             if before is not None:
                 await _closed(before)
         return here.client, here.client

@@ -154,8 +154,8 @@ class _Site:
         routes = [route for mount in self.mounts for route in mount.routes]
         open_paths = [path for mount in self.mounts for path in mount.open_paths]
         what = f"--{self.setting}: the server at {self.address}"
-        context = tls.context if tls else None
-        self.serving = Serving(routes, self.sockets, what, access, refused, open_paths, context)
+        tls_context = tls.context if tls else None
+        self.serving = Serving(routes, self.sockets, what, access, refused, open_paths, tls_context)
         await self.serving.start()
 
     async def stop(self) -> None:

@@ -46,7 +46,7 @@ class Serving:
     """Serves ``routes`` on listening sockets, which it takes over. ``what`` names it in the log.
 
     ``access`` says who is answered, but for the ``open_paths``, which are for everybody; ``refused`` counts the others
-    by reason; ``context`` makes it HTTPS.
+    by reason; ``tls_context``, asked at each handshake, makes it HTTPS.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class Serving:
         access: Access,
         refused: Counter[str],
         open_paths: Collection[str] = (),
-        context: ssl.SSLContext | None = None,
+        tls_context: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._refused = refused
-        self._doors = None if context is None else Doors(context, MOST_CONNECTIONS, PATIENCE, GRACE, refused)
+        self._doors = None if tls_context is None else Doors(tls_context, MOST_CONNECTIONS, PATIENCE, GRACE, refused)
         application = Application(routes, access, refused, open_paths, self._crowded)
         self._server = _Server(_config(application, self._connection))
         self._sockets = sockets
@@ -172,6 +172,9 @@ class _Connection(HttpToolsProtocol):
         if self._watch is not None:
             self._watch.cancel()
         super().connection_lost(exc)
+        # The base class leaves its timer to a connection that broke: it would keep all of this for seconds, and then in
+        # a cycle for the collector of garbage, with TLS a quarter of a megabyte each.
+        self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)

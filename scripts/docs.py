@@ -192,7 +192,16 @@ PARTS = {
     "docs/performance.md": {
         name: partial(results, name)
         for name in (
-            "host", "still", "scale", "start", "client", "mmap", "mmap-reading", "mmap-readers", "statsd", "redis"
+            "host",
+            "still",
+            "scale",
+            "start",
+            "client",
+            "mmap",
+            "mmap-reading",
+            "mmap-readers",
+            "statsd",
+            "redis",
         )  # fmt: skip
     },
     "docs/reliability.md": {"soak": partial(results, "soak")},

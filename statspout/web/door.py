@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -29,12 +30,13 @@ class Guest(Protocol):
 class Doors:
     """The doors of one server. ``most`` may wait at once: another costs the first of them its place.
 
+    ``context`` gives that of a handshake that begins.
     A handshake has ``patience`` seconds, and the client's part in ending TLS has ``grace``. ``refused`` counts, by
     reason, who does not come in.
     """
 
     def __init__(
-        self, context: ssl.SSLContext, most: int, patience: float, grace: float, refused: Counter[str]
+        self, context: Callable[[], ssl.SSLContext], most: int, patience: float, grace: float, refused: Counter[str]
     ) -> None:
         self.context = context
         self.refused = refused
@@ -108,7 +110,7 @@ class Door(asyncio.Protocol):
             return await asyncio.get_running_loop().start_tls(
                 transport,
                 self,
-                self._doors.context,
+                self._doors.context(),
                 server_side=True,
                 ssl_handshake_timeout=self._doors.patience,
                 ssl_shutdown_timeout=self._doors.grace,

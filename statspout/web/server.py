@@ -178,8 +178,8 @@ class _Site:
         from statspout.web.serving import Serving
 
         what = f"--{self.setting}: the server at {self.address}"
-        context = tls.context if tls else None
-        self.serving = Serving(self.routes, self.sockets, what, access, refused, self.open_paths, context)
+        tls_context = tls.context if tls else None
+        self.serving = Serving(self.routes, self.sockets, what, access, refused, self.open_paths, tls_context)
         await self.serving.start()
 
     def change(self, access: Access, tls: ServedTls | None) -> None:

@@ -47,7 +47,7 @@ class Serving:
     """Serves ``routes`` on listening sockets, which it takes over. ``what`` names it in the log.
 
     ``access`` says who is answered, but for the ``open_paths``, which are for everybody; ``refused`` counts the others
-    by reason; ``context`` makes it HTTPS.
+    by reason; ``tls_context``, asked at each handshake, makes it HTTPS.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class Serving:
         access: Access,
         refused: Counter[str],
         open_paths: Collection[str] = (),
-        context: ssl.SSLContext | None = None,
+        tls_context: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._refused = refused
-        self.change(routes, access, open_paths, context)
+        self.change(routes, access, open_paths, tls_context)
         self._server = _Server(_config(self._answer, self._connection))
         self._sockets = sockets
         self._what = what
@@ -72,10 +72,12 @@ class Serving:
         routes: Sequence[BaseRoute],
         access: Access,
         open_paths: Collection[str] = (),
-        context: ssl.SSLContext | None = None,
+        tls_context: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         """Serve these from the next request on, also to who is connected; TLS is for new connections."""
-        self._doors = None if context is None else Doors(context, MOST_CONNECTIONS, PATIENCE, GRACE, self._refused)
+        self._doors = (
+            None if tls_context is None else Doors(tls_context, MOST_CONNECTIONS, PATIENCE, GRACE, self._refused)
+        )
         self._application = Application(routes, access, self._refused, open_paths, self._crowded)
 
     async def start(self) -> None:
@@ -186,6 +188,9 @@ class _Connection(HttpToolsProtocol):
         if self._watch is not None:
             self._watch.cancel()
         super().connection_lost(exc)
+        # The base class leaves its timer to a connection that broke: it would keep all of this for seconds, and then in
+        # a cycle for the collector of garbage, with TLS a quarter of a megabyte each.
+        self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)

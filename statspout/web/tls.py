@@ -30,9 +30,6 @@ class ServedTls:
         self._limited = Limited(_logger)
         self._seen = self._look()
         self._current = self._load()
-        # Every connection begins with this one, and goes on with what is current.
-        self.context = self._load()
-        self.context.sni_callback = self._choose
 
     @property
     def leaf(self) -> bytes:
@@ -43,10 +40,13 @@ class ServedTls:
         except ValueError as error:
             raise ConfigError(f"--web.tls-cert: {self._cert} has no certificate in it: a PEM file is right") from error
 
-    def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _: str | None, __: ssl.SSLContext) -> None:
-        """What OpenSSL asks at the beginning of each handshake, whether or not the client says a name."""
+    def context(self) -> ssl.SSLContext:
+        """What the handshake that begins now goes by.
+
+        Not asked by OpenSSL within it, where a client that says a name of any bytes gets Python to complain of each.
+        """
         self._renew()
-        connection.context = self._current
+        return self._current
 
     def _renew(self) -> None:
         state = self._look()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -233,6 +236,53 @@ def test_handshakes_that_fail_are_counted(authority: Authority, monkeypatch: pyt
         monkeypatch.setattr(serving, "PATIENCE", 0.1)
         assert trusting(authority, client.port).ask("/x").status == 200
     assert dict(server.refused) == {"handshake": 2}
+
+
+def hello() -> bytes:
+    """How a client begins TLS that says the name localhost."""
+    sent = ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost").do_handshake()
+    return sent.read()
+
+
+def test_a_name_of_any_bytes_is_nothing_that_python_complains_of(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    with (
+        served(ROUTES, tls=tls(authority)) as client,
+        socket.create_connection(("127.0.0.1", client.port), timeout=5) as raw,
+    ):
+        raw.sendall(hello().replace(b"localhost", b"loc\xadlhost"))
+        assert raw.recv(1)
+        assert trusting(authority, client.port).ask("/x").status == 200
+    assert not complaints
+
+
+def test_a_connection_that_broke_leaves_nothing_for_the_collector_of_garbage(authority: Authority) -> None:
+    def connections() -> int:
+        return sum(isinstance(found, serving._Connection) for found in gc.get_objects())
+
+    trust = ssl.create_default_context(cafile=str(authority.ca))
+    with served(ROUTES, tls=tls(authority)) as client:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                with (
+                    socket.create_connection(("127.0.0.1", client.port), timeout=5) as plain,
+                    trust.wrap_socket(plain, server_hostname="localhost") as raw,
+                ):
+                    raw.sendall(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+            # Less than the five seconds for which an idle connection is kept.
+            deadline = time.monotonic() + 3
+            while connections() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert not connections()
+        finally:
+            gc.enable()
 
 
 def test_handshakes_that_do_not_end_keep_nobody_out(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:

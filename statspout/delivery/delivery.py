@@ -241,6 +241,8 @@ class Delivery:
         if lane is None:
             await self._pause(_PAUSE)
             return
+        if self._retired:
+            return  # what was waited for together with more is another's to deliver
         head = lane.take(self._next_size)
         self._full.clear()
         if isinstance(head, Container):

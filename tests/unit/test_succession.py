@@ -80,6 +80,22 @@ def test_what_could_not_be_delivered_is_the_next_ones() -> None:
     assert (books.collected, books.delivered, books.dropped.total()) == (6, 6, 0)
 
 
+def test_a_batch_that_waits_for_more_goes_to_the_next_only() -> None:
+    before, after = Store(), Store()
+
+    async def main() -> None:
+        old, new = delivery(before, flush_interval=60), delivery(after)
+        old.start()
+        await asyncio.sleep(0.02)
+        old.put(samples(6))
+        await asyncio.sleep(0.02)
+        await succeeded(old, new)
+        await new.stop(5)
+
+    asyncio.run(main())
+    assert told([before, after]) == [[], TIMES]
+
+
 def test_a_push_under_way_ends_and_its_samples_do_not_come_twice() -> None:
     before, after = Store(), Store()
     before.gate.clear()

@@ -23,7 +23,7 @@ from statspout.logs import Limited, counted
 from statspout.notify import NOBODY, Supervisor
 from statspout.options import settings_of
 from statspout.quantities import amount, seconds
-from statspout.reload import as_started, changed, fields_of, same_repository, told_changes
+from statspout.reload import as_started, changed, fields_of, same_repository, told_changes, told_engines
 from statspout.repository import LiveRepository, Repository, name_of, prefix_of
 from statspout.router import Route, Router, route_to
 from statspout.settings import Settings
@@ -32,7 +32,7 @@ from statspout.sources.applications import ApplicationSource, Surroundings, appl
 from statspout.sources.collectors import SHORTEST
 from statspout.sources.engine.address import unix_address
 from statspout.sources.engine.endpoint import Endpoint
-from statspout.sources.engines import WatchedEngine, planned_engines
+from statspout.sources.engines import PlannedEngine, WatchedEngine, planned_engines
 from statspout.sources.roster import Roster
 from statspout.telemetry import Heard, Telemetry
 from statspout.web.access import access_of
@@ -78,7 +78,7 @@ class Daemon:
         self._engine = ExitStack()
         self._simulated: Endpoint | None = None
         # Last, for it may start an engine: whatever is wrong has been said by now.
-        self._watch([WatchedEngine(one, settings, self._demo_engine) for one in planned])
+        self._watch(self._engines_of(planned, settings))
 
     @property
     def _sources(self) -> list[Source]:
@@ -180,7 +180,7 @@ class Daemon:
             _tell_interval(repository, settings)
         routes = [self._kept(repository) or route_to(repository, self.spools) for repository in repositories]
         planned = planned_engines(settings, os.environ)
-        engines = [WatchedEngine(one, settings, self._demo_engine) for one in planned]
+        engines = self._engines_of(planned, settings)
         web = self._served(settings, routes) if self._serves_other(settings, routes) else self.web
         applications = [self._kept_source(source, settings) for source in self._listening(settings, repositories)]
         async with AsyncExitStack() as undo:
@@ -279,10 +279,10 @@ class Daemon:
         self, routes: list[Route], engines: list[WatchedEngine], web: WebServer, applications: list[ApplicationSource]
     ) -> str:
         """What is other than before, in one line."""
-        of_engines = "" if _alike(engines, self.engines) else "the engines are asked anew"
         of_web = "" if web is self.web else "what is served is served anew"
         of_applications = "" if applications == self.applications else "applications are listened to anew"
-        parts = [*told_changes(self.router.routes, routes), of_engines, of_web, of_applications]
+        of_engines = told_engines(self.engines, engines)
+        parts = [*told_changes(self.router.routes, routes), *of_engines, of_web, of_applications]
         return f"reloaded: {', '.join(filter(None, parts)) or 'nothing is other than before'}"
 
     async def _route_to(self, routes: list[Route]) -> None:
@@ -334,6 +334,9 @@ class Daemon:
                 self._run_source(engine.source)
 
     # parts
+
+    def _engines_of(self, planned: Sequence[PlannedEngine], settings: Settings) -> list[WatchedEngine]:
+        return [WatchedEngine(one, settings, self._demo_engine, self._rosters) for one in planned]
 
     def _watch(self, engines: list[WatchedEngine]) -> None:
         """These are the engines, for all who look at them."""
@@ -429,10 +432,6 @@ def _succeeds(new: Route, old: Route) -> bool:
     return new is not old and new.name == old.name
 
 
-def _alike(engines: Sequence[WatchedEngine], others: Sequence[WatchedEngine]) -> bool:
-    return [engine.like for engine in engines] == [engine.like for engine in others]
-
-
 def _kept_engine(engine: WatchedEngine, before: WatchedEngine | None) -> WatchedEngine:
     return before if before is not None and before.like == engine.like else engine
 
@@ -454,7 +453,7 @@ def _tell_errors(outcomes: Sequence[object]) -> None:
 def _mount_live(web: WebServer, repository: LiveRepository) -> None:
     try:
         routes = repository.routes()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # foreign code, which may be run again while others work
         raise ConfigError(f"repository {name_of(repository)}: {told(error)}") from error
     web.mount(repository.address, routes, f"{prefix_of(repository)}.address", name_of(repository))
 

@@ -18,6 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.certificates import Authority
 from support.daemon import Daemon
+from support.plugins import BOOK_AND_VAULT
 from support.receiver import Receiver
 from support.web import Client
 
@@ -386,6 +387,27 @@ def test_what_only_a_start_reads_is_said_to_wait_for_it(engine: FakeEngine, conf
         daemon.reload(**{"log.format": "json"})
         daemon.eventually(lambda: daemon.log.splitlines()[-1])
         daemon.reload(says='"message": "reloaded: nothing', **{"spool.dir": None})
+
+
+def test_a_repository_that_a_reload_ends_delivers_what_it_has_though_the_program_ends_too(
+    engine: FakeEngine, config: Path
+) -> None:
+    plugin, book = config.with_name("book.py"), config.with_name("book")
+    plugin.write_text(BOOK_AND_VAULT)
+    settings: dict[str, Any] = {
+        "repository": ["rest", "book"],
+        "book.seconds": 0.6,
+        "plugin": [f"{plugin}:Book"],
+        "book.path": str(book),
+    }
+    with Reloading(config, **settings_of(engine, **settings)) as daemon:
+        daemon.eventually(lambda: daemon.figures()["statspout_queue_samples{book}"] >= 4)
+        daemon.reload(says="book is ended", repository=["rest"], **{"book.path": None, "book.seconds": None})
+        assert daemon.terminate() == 0
+        lines = [line.split()[0] for line in book.read_text().splitlines()]
+        assert lines == ["begun", "stored"] * (len(lines) // 2)
+        assert len(lines) // 2 >= 5
+        assert "lost" not in daemon.log
 
 
 def test_many_signals_in_a_row_and_one_to_end_it(engine: FakeEngine, config: Path) -> None:

@@ -150,7 +150,7 @@ def test_nobody_waits_any_more_for_the_events_of_an_engine_that_is_not_watched_a
         ours = asyncio.all_tasks()
         with FakeEngine() as engine:
             client = EngineClient(UnixAddress(engine.socket_path))
-            engine.fault_path("events", "hang")
+            engine.fault_path("/events", "hang")
             watching = asyncio.create_task(Discovery(client, Told(), Telemetry()).run())
             await asyncio.sleep(0.3)
             watching.cancel()

@@ -140,7 +140,7 @@ def test_who_is_in_a_hurry_waits_for_no_push(monkeypatch: pytest.MonkeyPatch) ->
     before, after, hurry = Store(), Store(), asyncio.Event()
     before.gate.clear()
 
-    async def main() -> None:
+    async def main() -> Delivery:
         old, new = delivery(before), delivery(after)
         old.start()
         old.put(samples(6))
@@ -148,10 +148,12 @@ def test_who_is_in_a_hurry_waits_for_no_push(monkeypatch: pytest.MonkeyPatch) ->
         asyncio.get_running_loop().call_later(0.05, hurry.set)
         await succeeded(old, new, hurry)
         await new.stop(5)
+        return new
 
-    asyncio.run(main())
+    books = asyncio.run(main()).books
     before.gate.set()
     assert told([after]) == [TIMES]
+    assert books.failures == 0, "the push before did not end by itself"
 
 
 class Taker(Store):

@@ -7,8 +7,10 @@ import math
 import os
 import select
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from statspout import Closed, Container, ContainerSample, Metric, Repository, Sample, Summary, option
@@ -28,6 +30,10 @@ _CALM = 0.4
 
 _AT_ONCE = 0.1
 """The same before a container that is gone vanishes from it: many may go together."""
+
+_turn = threading.Lock()
+"""Whose turn it is to write to standard output. One that a reader keeps waiting may have a successor by now, and there
+may be two that were asked for: none is to write within another's line."""
 
 
 class Stdout(Repository):
@@ -112,18 +118,19 @@ class Stdout(Repository):
 
         ``rest`` says what is missing of something else than a line.
         """
-        owed, data = self._owed, self._owed + data
-        done = 0
-        try:
-            out = _unbuffered(sys.stdout if self.stream is None else self.stream)
-            while done < len(data):
-                done += _written(out, data[done:])
-        except BrokenPipeError:
-            raise Closed("standard output was closed by its reader") from None
-        except OSError:
-            self._owed = owed[done:] or (rest or _rest_of_line)(data, done)
-            raise
-        self._owed = b""
+        with _turn if self.stream is None else nullcontext():
+            owed, data = self._owed, self._owed + data
+            done = 0
+            try:
+                out = _unbuffered(sys.stdout if self.stream is None else self.stream)
+                while done < len(data):
+                    done += _written(out, data[done:])
+            except BrokenPipeError:
+                raise Closed("standard output was closed by its reader") from None
+            except OSError:
+                self._owed = owed[done:] or (rest or _rest_of_line)(data, done)
+                raise
+            self._owed = b""
 
 
 _Rest = Callable[[bytes, int], bytes]

@@ -241,7 +241,7 @@ def _construct(one: Chosen, given: Given) -> Repository:
         return one.cls(instance=one.instance, handling=one.handling(given), **one.arguments(one.own(), given))
     except ConfigError as error:
         raise ConfigError(_of_instance(str(error), one, given)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # foreign code, which may be run again while others work
         raise ConfigError(f"repository {one.name}: {told(error)}") from error
 
 

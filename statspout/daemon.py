@@ -23,7 +23,7 @@ from statspout.logs import Limited, counted
 from statspout.notify import NOBODY, Supervisor
 from statspout.options import settings_of
 from statspout.quantities import amount, seconds
-from statspout.reload import as_started, changed, fields_of, same_repository, told_changes
+from statspout.reload import as_started, changed, fields_of, same_repository, told_changes, told_engines
 from statspout.repository import LiveRepository, Repository, name_of, prefix_of
 from statspout.router import Route, Router, route_to
 from statspout.settings import Settings
@@ -32,7 +32,7 @@ from statspout.sources.applications import ApplicationSource, Surroundings, appl
 from statspout.sources.collectors import SHORTEST
 from statspout.sources.engine.address import unix_address
 from statspout.sources.engine.endpoint import Endpoint
-from statspout.sources.engines import WatchedEngine, planned_engines
+from statspout.sources.engines import PlannedEngine, WatchedEngine, planned_engines
 from statspout.sources.roster import Roster
 from statspout.telemetry import Heard, Telemetry
 from statspout.web.access import access_of
@@ -75,10 +75,13 @@ class Daemon:
         planned = planned_engines(settings, os.environ)
         self.applications += self._listening(settings, repositories)
         self._running: dict[Source, asyncio.Task[None]] = {}
+        self._stop = asyncio.Event()
+        self._ending: set[asyncio.Task[None]] = set()
+        """Repositories that are no longer named, while they deliver what they have."""
         self._engine = ExitStack()
         self._simulated: Endpoint | None = None
         # Last, for it may start an engine: whatever is wrong has been said by now.
-        self._watch([WatchedEngine(one, settings, self._demo_engine) for one in planned])
+        self._watch(self._engines_of(planned, settings))
 
     @property
     def _sources(self) -> list[Source]:
@@ -95,6 +98,7 @@ class Daemon:
 
         Whenever ``again`` is set, ``reload`` is called, which may :meth:`change` everything.
         """
+        self._stop = stop
         async with self._serving(), supervisor.watching(self.health.line):
             if self.settings.once:
                 code = await _first_of(self._once(), stop) or int(stop.is_set())
@@ -159,7 +163,7 @@ class Daemon:
                 # A stubborn push, and then its close, each have so long beside the drain itself.
                 patience = DRAIN - 2 * CLOSE_PATIENCE
                 stopping = [route.stop(patience) for route in self.router.routes]
-                _tell_errors(await asyncio.gather(*stopping, self.web.stop(), return_exceptions=True))
+                _tell_errors(await asyncio.gather(*stopping, *self._ending, self.web.stop(), return_exceptions=True))
 
     def _announce(self) -> None:
         say_what_runs(self.settings, self.engines, self.router.routes)
@@ -180,7 +184,7 @@ class Daemon:
             _tell_interval(repository, settings)
         routes = [self._kept(repository) or route_to(repository, self.spools) for repository in repositories]
         planned = planned_engines(settings, os.environ)
-        engines = [WatchedEngine(one, settings, self._demo_engine) for one in planned]
+        engines = self._engines_of(planned, settings)
         web = self._served(settings, routes) if self._serves_other(settings, routes) else self.web
         applications = [self._kept_source(source, settings) for source in self._listening(settings, repositories)]
         async with AsyncExitStack() as undo:
@@ -193,10 +197,11 @@ class Daemon:
             undo.pop_all()
         log.info("%s", self._told(routes, engines, web, applications))
         self.settings = settings
-        await self._go_on_with(web, applications)
-        await self._route_to(routes)
+        await self._go_on_with(routes, web, applications)
+        # The engines first: with a repository it may take seconds.
         await self._watch_instead(engines)
         self.health.interval = _interval(settings)
+        await self._route_to(routes)
 
     def _kept(self, repository: Repository) -> Route | None:
         """The way of an equal one that is there already."""
@@ -258,13 +263,16 @@ class Daemon:
         say_what_is_heard([source], self.settings)
         self._run_source(source)
 
-    async def _go_on_with(self, web: WebServer, applications: list[ApplicationSource]) -> None:
-        """These take the place of those before, which end now."""
+    async def _go_on_with(self, routes: Sequence[Route], web: WebServer, applications: list[ApplicationSource]) -> None:
+        """What is shown and listened to by these takes the place of what was before, which ends now."""
+        shown_before = self._show_on(routes)
         if web is not self.web:
             before, self.web = self.web, web
             web.take_over(before)
             await before.stop()
             say_what_is_served(web)
+        for live in shown_before:
+            await live.stop(0)
         ending = [source for source in self.applications if source not in applications]
         beginning = [source for source in applications if source not in self.applications]
         await self._end_sources(ending)
@@ -275,14 +283,25 @@ class Daemon:
         for source in beginning:
             self._run_source(source)
 
+    def _show_on(self, routes: Sequence[Route]) -> list[Live]:
+        """Let live repositories take over from those of their names, before anybody can see them; those."""
+        replaced = []
+        for at, old in enumerate(self.router.routes):
+            new = next((route for route in routes if _succeeds(route, old)), None)
+            if isinstance(old, Live) and isinstance(new, Live):
+                new.succeed(old)
+                self.router.routes[at] = new
+                replaced.append(old)
+        return replaced
+
     def _told(
         self, routes: list[Route], engines: list[WatchedEngine], web: WebServer, applications: list[ApplicationSource]
     ) -> str:
         """What is other than before, in one line."""
-        of_engines = "" if _alike(engines, self.engines) else "the engines are asked anew"
         of_web = "" if web is self.web else "what is served is served anew"
         of_applications = "" if applications == self.applications else "applications are listened to anew"
-        parts = [*told_changes(self.router.routes, routes), of_engines, of_web, of_applications]
+        of_engines = told_engines(self.engines, engines)
+        parts = [*told_changes(self.router.routes, routes), *of_engines, of_web, of_applications]
         return f"reloaded: {', '.join(filter(None, parts)) or 'nothing is other than before'}"
 
     async def _route_to(self, routes: list[Route]) -> None:
@@ -293,26 +312,33 @@ class Daemon:
         for route in routes:
             if all(route.name != old.name for old in before) and not _is_live(route):
                 route.start()
+        for route in ending:
+            task = asyncio.create_task(route.stop(DRAIN - 2 * CLOSE_PATIENCE), name=f"end of {route.name}")
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
         replacing = [self._replace(old, new) for new in routes for old in before if _succeeds(new, old)]
-        stopping = [route.stop(DRAIN - 2 * CLOSE_PATIENCE) for route in ending]
-        _tell_errors(await asyncio.gather(*replacing, *stopping, return_exceptions=True))
+        _tell_errors(await asyncio.gather(*replacing, return_exceptions=True))
+        await _first_of(self._ended(), self._stop)
+
+    async def _ended(self) -> int:
+        """Return when nobody delivers any more who is no longer named."""
+        if self._ending:
+            done, _ = await asyncio.wait(self._ending)
+            _tell_errors([task.exception() for task in done])
+        return 0
 
     async def _replace(self, old: Route, new: Route) -> None:
-        """Let ``new`` go on where ``old`` is; until it does, ``old`` takes what comes."""
+        """Let ``new`` go on where ``old`` is, or, where it cannot, begin anew."""
         at = self.router.routes.index(old)
         if isinstance(old, Delivery) and isinstance(new, Delivery) and (old.spool is None) == (new.spool is None):
-            await old.retire()
+            await old.retire(self._stop)
             self.router.routes[at] = new
             new.succeed(old)
-        elif isinstance(old, Live) and isinstance(new, Live):
-            new.succeed(old)
-            self.router.routes[at] = new
-            await old.stop(0)
         else:
+            self.router.routes[at] = new  # what comes meanwhile waits there
             await old.stop(DRAIN - 2 * CLOSE_PATIENCE)  # they may have a file in common
             if not _is_live(new):
                 new.start()
-            self.router.routes[at] = new
 
     async def _watch_instead(self, engines: list[WatchedEngine]) -> None:
         """Watch these engines from now on; those that are as before are not disturbed."""
@@ -334,6 +360,9 @@ class Daemon:
                 self._run_source(engine.source)
 
     # parts
+
+    def _engines_of(self, planned: Sequence[PlannedEngine], settings: Settings) -> list[WatchedEngine]:
+        return [WatchedEngine(one, settings, self._demo_engine, self._rosters) for one in planned]
 
     def _watch(self, engines: list[WatchedEngine]) -> None:
         """These are the engines, for all who look at them."""
@@ -429,10 +458,6 @@ def _succeeds(new: Route, old: Route) -> bool:
     return new is not old and new.name == old.name
 
 
-def _alike(engines: Sequence[WatchedEngine], others: Sequence[WatchedEngine]) -> bool:
-    return [engine.like for engine in engines] == [engine.like for engine in others]
-
-
 def _kept_engine(engine: WatchedEngine, before: WatchedEngine | None) -> WatchedEngine:
     return before if before is not None and before.like == engine.like else engine
 
@@ -454,7 +479,7 @@ def _tell_errors(outcomes: Sequence[object]) -> None:
 def _mount_live(web: WebServer, repository: LiveRepository) -> None:
     try:
         routes = repository.routes()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # foreign code, which may be run again while others work
         raise ConfigError(f"repository {name_of(repository)}: {told(error)}") from error
     web.mount(repository.address, routes, f"{prefix_of(repository)}.address", name_of(repository))
 

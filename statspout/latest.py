@@ -143,7 +143,8 @@ class LatestMetrics:
                 self._gone.popitem(last=False)
 
     def follow(self, other: LatestMetrics) -> None:
-        """Go on with the series of another, and with what all of their metrics came to."""
+        """Go on with the series of another, with what all of their metrics came to, and with who is gone."""
+        self._gone.update(other._gone)
         for series in other.series():
             with suppress(Rejected):
                 self.put(series.metric)

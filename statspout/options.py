@@ -21,6 +21,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, dataclass_transform
+from weakref import WeakKeyDictionary
 
 from statspout.errors import ConfigError
 from statspout.logs import censored, printed
@@ -196,7 +197,7 @@ def settings_of(cls: type[Options], prefix: str = "", aliases: tuple[str, ...] =
 
     ``prefix`` is put before each name with a dot; each of ``aliases`` is another prefix for the same settings.
     """
-    hints = _hints(cls)  # type: ignore[arg-type]  # a class can be hashed, whatever its objects can
+    hints = _hints(cls)
     found = []
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # every subclass is a dataclass, see Options
         declared = field.metadata.get(_KEY)
@@ -205,10 +206,16 @@ def settings_of(cls: type[Options], prefix: str = "", aliases: tuple[str, ...] =
     return tuple(found)
 
 
-@functools.cache
+_found_hints: WeakKeyDictionary[type[Options], dict[str, Any]] = WeakKeyDictionary()
+"""Weak, for a plugin's class is another one after each reload."""
+
+
 def _hints(cls: type[Options]) -> dict[str, Any]:
     """The types of its fields; asked for often, and slow to find."""
-    return typing.get_type_hints(cls)
+    hints = _found_hints.get(cls)
+    if hints is None:
+        hints = _found_hints[cls] = typing.get_type_hints(cls)
+    return hints
 
 
 def described(options: Options, prefix: str = "", *, changed: bool = False) -> str:

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from statspout.daemon import Daemon
@@ -117,13 +118,20 @@ async def _run_with_signals(
         first = time.monotonic()
         stop.set()
 
+    def hung_up() -> None:
+        """The word to reload; from a terminal that is closed, the word to end, as it always was."""
+        if _foreground() is not None:
+            again.set()
+        elif not stop.is_set():
+            signalled(signal.SIGHUP)
+
     loop = asyncio.get_running_loop()
     # Another thread than the main one cannot have signals; whoever runs it there has a way of his own to end it.
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signalled, number)
         if read_again is not None:
-            loop.add_signal_handler(signal.SIGHUP, again.set)
+            loop.add_signal_handler(signal.SIGHUP, hung_up if _in_foreground() else again.set)
     daemon = Daemon(settings, repositories)
 
     async def reload() -> None:
@@ -136,17 +144,50 @@ async def _run_with_signals(
     return code
 
 
+def _check_file(path: str) -> None:
+    """ConfigError for what gives its text only once: read again, a pipe waits for ever, or says nothing at all."""
+    if path and Path(path).exists() and not Path(path).is_file():
+        raise ConfigError(f"--config: {path} cannot be read again: a file, and no pipe, is right")
+
+
+def _in_foreground() -> bool:
+    """Whether this program is what its terminal is for at the moment, and not started to outlive it, as by nohup."""
+    return signal.getsignal(signal.SIGHUP) != signal.SIG_IGN and _foreground() == os.getpgrp()
+
+
+def _foreground() -> int | None:
+    """The process group that our terminal is for; None without one, or when it is closed."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return os.tcgetpgrp(terminal)
+    except OSError:
+        return None
+    finally:
+        os.close(terminal)
+
+
 async def _reload(daemon: Daemon, read_again: Callable[[], Config]) -> None:
-    """Go on with the configuration as it is now. When it is wrong, that is said, and nothing changes."""
+    """Go on with the configuration as it is now. When it is wrong, that is said, and nothing changes.
+
+    Whatever else goes wrong does not end the program either.
+    """
     from statspout.config import placed
 
     log.info("SIGHUP: the configuration is read again")
     try:
+        _check_file(daemon.settings.config)
         config = read_again()
         _say(config.notes)
         with placed(config.given):
             await daemon.change(config.settings, config.repositories)
     except ConfigError as error:
         log.error("the configuration is wrong, and the one before it stays: %s", " ".join(str(error).split()))
+        return
+    except Exception:
+        # A fault of ours, or of a plugin, in a program that works.
+        log.exception("the reload failed by a fault of its own; what it had not changed by then stays")
         return
     setup(daemon.settings.log_level, daemon.settings.log_format)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from statspout.options import settings_of
 from statspout.repository import Repository
 from statspout.router import Route
 from statspout.settings import Settings
+
+if TYPE_CHECKING:
+    from statspout.sources.engines import WatchedEngine
 
 log = logging.getLogger("statspout")
 
@@ -49,6 +53,15 @@ def told_changes(before: Sequence[Route], after: Sequence[Route]) -> Iterator[st
     yield from (f"{name} is new" for name in new if name not in old)
     yield from (f"{name} is changed" for name in new if name in old and new[name] is not old[name])
     yield from (f"{name} is ended" for name in old if name not in new)
+
+
+def told_engines(before: Sequence[WatchedEngine], after: Sequence[WatchedEngine]) -> Iterator[str]:
+    """Likewise of each engine."""
+    old, new = ({engine.endpoint.name: engine for engine in engines} for engines in (before, after))
+    called = {name: f"engine {name}" if name else "the engine" for name in (*new, *old)}
+    yield from (f"{called[name]} is new" for name in new if name not in old)
+    yield from (f"{called[name]} is asked anew" for name in new if name in old and new[name].like != old[name].like)
+    yield from (f"{called[name]} is ended" for name in old if name not in new)
 
 
 def changed(settings: Iterable[str], before: Settings, after: Settings) -> bool:

@@ -154,19 +154,24 @@ class Delivery:
     def _begin(self) -> None:
         self._task = asyncio.create_task(self._run(), name=f"delivery {self.name}")
 
-    async def retire(self) -> None:
+    async def retire(self, hurry: asyncio.Event | None = None) -> None:
         """End between two pushes, with all that waits; :meth:`put` goes on to queue, for whoever succeeds it.
 
-        A push that does not return in :data:`RETIRE_PATIENCE` is left to itself, and its batch is among what waits.
+        A push that does not return in :data:`RETIRE_PATIENCE`, or until ``hurry`` is set, is left to itself, and its
+        batch is among what waits.
         """
+        hurry = hurry or asyncio.Event()
         self._retired = True
         self._ending.set()
         self._full.set()
         if self._task is not None:
-            await asyncio.wait({self._task}, timeout=RETIRE_PATIENCE if self._pushing else 0)
+            hurrying = asyncio.create_task(hurry.wait())
+            patience = RETIRE_PATIENCE if self._pushing else 0
+            await asyncio.wait({self._task, hurrying}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            hurrying.cancel()
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=CLOSE_PATIENCE)
-        await self._last_close(CLOSE_PATIENCE)
+        await self._last_close(0.0 if hurry.is_set() else CLOSE_PATIENCE)
         self._calls.stop()
 
     def succeed(self, other: Delivery) -> None:
@@ -241,12 +246,21 @@ class Delivery:
         if lane is None:
             await self._pause(_PAUSE)
             return
+        if self._retired:
+            return  # what was waited for together with more is another's to deliver
         head = lane.take(self._next_size)
         self._full.clear()
         if isinstance(head, Container):
             await self._clear(head)
+        elif odd := self._not_accepted(head):
+            self.books.filtered += len(odd)
+            self._overflowed(lane.give_back(odd))
         else:
             await self._push(lane, head)
+
+    def _not_accepted(self, batch: Batch) -> set[int]:
+        """What it does not take of what was queued, or spooled, for another before it, which did."""
+        return {place for place, sample in enumerate(batch.samples) if not isinstance(sample, self._accepts)}
 
     async def _opened(self) -> bool:
         try:

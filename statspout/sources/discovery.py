@@ -351,8 +351,10 @@ def _joined(owner: Container) -> str:
 async def _either(task: asyncio.Task[None], event: asyncio.Event, patience: float) -> None:
     """Wait until the task ends or the event is set, but not longer than ``patience`` seconds."""
     waiting = asyncio.create_task(event.wait())
-    await asyncio.wait({task, waiting}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
+    try:
+        await asyncio.wait({task, waiting}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()  # else, when this is cancelled itself, nobody is left to end it
 
 
 def _pause(failures: int, slowest: float) -> float:

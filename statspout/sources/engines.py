@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from statspout.sources.engine.client import EngineClient, api_override
 from statspout.sources.engine.endpoint import Endpoint, endpoints_of
 from statspout.sources.engine.source import EngineSource
 from statspout.sources.filters import Filters
+from statspout.sources.roster import Roster
 from statspout.telemetry import Telemetry
 
 
@@ -38,9 +39,18 @@ def planned_engines(settings: Settings, environ: Mapping[str, str]) -> list[Plan
 
 
 class WatchedEngine:
-    """One engine: where it is, its source, and its counts. ``simulated`` gives the demo's, where it is that."""
+    """One engine: where it is, its source, and its counts. ``simulated`` gives the demo's, where it is that.
 
-    def __init__(self, planned: PlannedEngine, settings: Settings, simulated: Callable[[], Endpoint]) -> None:
+    ``rosters`` are those of all engines, as they are now.
+    """
+
+    def __init__(
+        self,
+        planned: PlannedEngine,
+        settings: Settings,
+        simulated: Callable[[], Endpoint],
+        rosters: Sequence[Roster] = (),
+    ) -> None:
         self.endpoint = planned.endpoint or simulated()
         self.choice = planned.choice
         self.telemetry = Telemetry(self.endpoint.name)
@@ -56,6 +66,7 @@ class WatchedEngine:
             host=self.endpoint.name or settings.host_name,
             roots=planned.choice.roots,
             insist=planned.choice.insist,
+            rosters=rosters,
         )
 
     @property

@@ -35,6 +35,12 @@ def roster_of(container_id: str, rosters: Iterable[Roster]) -> Roster | None:
     return next((roster for roster in rosters if container_id in roster.targets), None)
 
 
+def runs_in(container: Container, rosters: Iterable[Roster]) -> bool:
+    """Whether one of them has this run of this container."""
+    found = (roster.targets.get(container.id) for roster in rosters)
+    return any(target is not None and target.container.same_run(container) for target in found)
+
+
 class Watchers:
     """Several watchers as one, each told in turn."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import os
 import signal
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.certificates import Authority
 from support.daemon import Daemon
+from support.plugins import BOOK_AND_VAULT
 from support.receiver import Receiver
 from support.web import Client
 
@@ -123,6 +126,19 @@ def test_what_is_wrong_is_said_in_one_line_and_the_one_before_stays(
         since = daemon.figures()["statspout_samples_total{}"]
         daemon.eventually(lambda: daemon.figures()["statspout_samples_total{}"] > since)
         assert names(daemon) == ["db", "web"]
+        assert daemon.terminate() == 0
+
+
+def test_a_pipe_is_not_read_again(engine: FakeEngine, config: Path) -> None:
+    """It would say nothing by now, which is no other configuration; or keep its reader for ever."""
+    os.mkfifo(config)
+    text = f"[socket]\npath = '{engine.socket_path}'\n[health]\naddress = '{ZERO}'\n"
+    threading.Thread(target=config.write_text, args=(text,), daemon=True).start()
+    with Daemon(f"--config={config}") as daemon:
+        daemon.wait_for_line("2 containers to sample")
+        daemon.signal(signal.SIGHUP)
+        assert "--config: " in daemon.wait_for_line("cannot be read again: a file, and no pipe, is right")
+        assert daemon.get("/healthz", "health.address").status == 200
         assert daemon.terminate() == 0
 
 
@@ -261,13 +277,13 @@ def test_repositories_and_filters_come_and_go(engine: FakeEngine, config: Path) 
         url = f"http://127.0.0.1:{receiver.server_port}"
         line = daemon.reload(repository=["rest", "webhook"], ignore=["db"], **{"webhook.url": url})
         assert "webhook is new" in line
-        assert "the engines are asked anew" in line
+        assert "the engine is asked anew" in line
         daemon.eventually(lambda: receiver.stored)
         daemon.eventually(lambda: names(daemon) == ["web"])
         assert {each["name"] for posted in receiver.stored for each in posted.json()} == {"web"}
         assert "webhook is ended" in daemon.reload(repository=["rest"])
         daemon.eventually(lambda: "statspout_queue_samples{webhook}" not in daemon.figures())
-        assert daemon.reload(ignore=None).endswith("the engines are asked anew")
+        assert daemon.reload(ignore=None).endswith("reloaded: the engine is asked anew")
         daemon.eventually(lambda: names(daemon) == ["db", "web"])
 
 
@@ -287,6 +303,82 @@ def test_engines_come_and_go(engine: FakeEngine, config: Path) -> None:
             assert list(daemon.get("/readyz", "health.address").json()["engines"]) == ["far"]
 
 
+def test_engines_that_change_places_keep_all_their_containers(engine: FakeEngine, config: Path) -> None:
+    with FakeEngine() as other:
+        other.add("far-web")
+        here, there = f"unix://{engine.socket_path}", f"unix://{other.socket_path}"
+        settings = {"repository": ["rest"], "rest.address": ZERO}
+        with Reloading(config, engine=[f"near={here}", f"far={there}"], **settings) as daemon:
+            daemon.eventually(lambda: names(daemon) == ["db", "far-web", "web"])
+            for one, two in (("far", "near"), ("near", "far")):
+                daemon.reload(engine=[f"{one}={here}", f"{two}={there}"])
+                hosts = {"db": one, "far-web": two, "web": one}
+                daemon.eventually(partial(_hosts_are, daemon, hosts))
+                delivered = daemon.figures()["statspout_delivered_total{rest}"]
+                daemon.eventually(partial(_delivered, daemon, delivered + 6))
+            assert daemon.figures()["statspout_dropped_total{rest,gone}"] == 0
+
+
+def _hosts_are(daemon: Daemon, hosts: dict[str, str]) -> bool:
+    return {name: one["host"] for name, one in daemon.stats().items()} == hosts
+
+
+def _delivered(daemon: Reloading, count: float) -> bool:
+    return daemon.figures()["statspout_delivered_total{rest}"] >= count
+
+
+def test_engines_in_another_order_are_the_same_ones(engine: FakeEngine, config: Path) -> None:
+    with FakeEngine() as other:
+        both = [f"near=unix://{engine.socket_path}", f"far=unix://{other.socket_path}"]
+        with Reloading(config, engine=both, repository=["rest"], **{"rest.address": ZERO}) as daemon:
+            daemon.eventually(lambda: daemon.log.count("to sample") == 2)
+            assert daemon.reload(engine=both[::-1]).endswith("reloaded: nothing is other than before")
+            assert daemon.reload(engine=both[:1]).endswith("reloaded: engine far is ended")
+            assert daemon.reload(engine=both).endswith("reloaded: engine far is new")
+
+
+PLUGIN = '''
+import sys
+from statspout import Repository
+
+class Mine(Repository):
+    """One of somebody's own."""
+    name = "mine"
+
+    def __post_init__(self):
+        {begins}
+
+    def push(self, batch):
+        pass
+
+    {more}
+'''
+
+
+@pytest.mark.parametrize(
+    ("begins", "more", "says"),
+    [
+        ("sys.exit('no')", "", "the one before it stays: repository mine: SystemExit: no (line 10 of mine.py)"),
+        ("raise OSError('no')", "", "the one before it stays: repository mine: OSError: no (line 10 of mine.py)"),
+        ("pass", "interval = property(lambda self: 1)", "the reload failed by a fault of its own"),
+        ("pass", "1 +", "it does not import: SyntaxError: invalid syntax (line 15)"),
+    ],
+)
+def test_a_plugin_that_is_broken_by_now_does_not_end_the_program(
+    engine: FakeEngine, config: Path, begins: str, more: str, says: str
+) -> None:
+    plugin = config.with_name("mine.py")
+    plugin.write_text(PLUGIN.format(begins="pass", more=""))
+    with Reloading(config, **settings_of(engine, repository=["rest", "mine"], plugin=[f"{plugin}:Mine"])) as daemon:
+        daemon.eventually(lambda: names(daemon) == ["db", "web"])
+        plugin.write_text(PLUGIN.format(begins=begins, more=more))
+        daemon.reload(says=says)
+        since = daemon.figures()["statspout_delivered_total{mine}"]
+        daemon.eventually(lambda: daemon.figures()["statspout_delivered_total{mine}"] > since)
+        plugin.write_text(PLUGIN.format(begins="pass", more=""))
+        assert "mine is changed" in daemon.reload()
+
+
 def test_what_only_a_start_reads_is_said_to_wait_for_it(engine: FakeEngine, config: Path) -> None:
     with Reloading(config, **settings_of(engine)) as daemon:
         daemon.eventually(lambda: names(daemon) == ["db", "web"])
@@ -295,6 +387,27 @@ def test_what_only_a_start_reads_is_said_to_wait_for_it(engine: FakeEngine, conf
         daemon.reload(**{"log.format": "json"})
         daemon.eventually(lambda: daemon.log.splitlines()[-1])
         daemon.reload(says='"message": "reloaded: nothing', **{"spool.dir": None})
+
+
+def test_a_repository_that_a_reload_ends_delivers_what_it_has_though_the_program_ends_too(
+    engine: FakeEngine, config: Path
+) -> None:
+    plugin, book = config.with_name("book.py"), config.with_name("book")
+    plugin.write_text(BOOK_AND_VAULT)
+    settings: dict[str, Any] = {
+        "repository": ["rest", "book"],
+        "book.seconds": 0.6,
+        "plugin": [f"{plugin}:Book"],
+        "book.path": str(book),
+    }
+    with Reloading(config, **settings_of(engine, **settings)) as daemon:
+        daemon.eventually(lambda: daemon.figures()["statspout_queue_samples{book}"] >= 4)
+        daemon.reload(says="book is ended", repository=["rest"], **{"book.path": None, "book.seconds": None})
+        assert daemon.terminate() == 0
+        lines = [line.split()[0] for line in book.read_text().splitlines()]
+        assert lines == ["begun", "stored"] * (len(lines) // 2)
+        assert len(lines) // 2 >= 5
+        assert "lost" not in daemon.log
 
 
 def test_many_signals_in_a_row_and_one_to_end_it(engine: FakeEngine, config: Path) -> None:

@@ -7,6 +7,7 @@ import gc
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from support.watch import watching
@@ -14,6 +15,8 @@ from support.watch import watching
 from statspout import Choice, Container, Repository
 from statspout.delivery.delivery import Delivery
 from statspout.delivery.live import Live
+from statspout.options import settings_of
+from statspout.registry import load_plugin
 from statspout.repositories.mongodb import MongoDB
 from statspout.repositories.mongodb_documents import schema
 from statspout.repositories.prometheus import Prometheus
@@ -121,3 +124,38 @@ def test_of_the_runs_that_are_over_the_router_remembers_the_last_1_000() -> None
     for number in range(3000):
         router.clear(Container(id=str(number), name="job", started_at=number))
     assert [key[0] for key in router._gone] == [str(number) for number in range(2000, 3000)]
+
+
+def test_the_class_of_a_plugin_that_was_read_again_is_forgotten(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from statspout import Repository, option\n"
+        "class Mine(Repository):\n"
+        "    'Mine.'\n"
+        "    name = 'mine'\n"
+        "    path: str = option(default='x', help='Where.')\n"
+        "    def push(self, batch): ...\n"
+    )
+    before = load_plugin(f"{file}:Mine")
+    assert [setting.name for setting in settings_of(before, "mine")] == ["mine.path"]
+    gone = weakref.ref(before)
+    del before
+    assert load_plugin(f"{file}:Mine") is not gone()
+    gc.collect()
+    assert gone() is None
+
+
+def test_nobody_waits_any_more_for_the_events_of_an_engine_that_is_not_watched_any_more() -> None:
+    async def run() -> set[asyncio.Task[None]]:
+        ours = asyncio.all_tasks()
+        with FakeEngine() as engine:
+            client = EngineClient(UnixAddress(engine.socket_path))
+            engine.fault_path("/events", "hang")
+            watching = asyncio.create_task(Discovery(client, Told(), Telemetry()).run())
+            await asyncio.sleep(0.3)
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            await asyncio.sleep(0)
+            return asyncio.all_tasks() - ours
+
+    assert asyncio.run(run()) == set()

@@ -114,6 +114,18 @@ def test_the_last_counts_of_a_container_that_is_gone_are_added_and_then_it_is_ov
     assert names(metrics) == []
 
 
+def test_what_goes_on_elsewhere_is_over_there_when_its_container_is_gone() -> None:
+    metrics, clock = kept(keep=3600.0)
+    metrics.put(one := metric("c", value=2))
+    assert one.container is not None
+    metrics.drop(one.container)
+    others = LatestMetrics(5.0, keep=3600.0, clock=clock)
+    others.follow(metrics)
+    assert [series.total for series in others.series()] == [2]
+    clock.now += 15
+    assert names(others) == []
+
+
 def test_what_another_run_of_the_container_reports_stays() -> None:
     metrics, clock = kept(keep=3600.0)
     metrics.put(metric("c", container=sample("web", started_at=2).container))

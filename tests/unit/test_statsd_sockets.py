@@ -7,9 +7,10 @@ import socket
 
 import pytest
 
+from statspout.sources.apps.statsd.addresses import parse_addresses
 from statspout.sources.apps.statsd.aggregate import Aggregator, Origin
 from statspout.sources.apps.statsd.senders import Senders
-from statspout.sources.apps.statsd.sockets import Datagrams
+from statspout.sources.apps.statsd.sockets import Datagrams, Listener
 from statspout.sources.roster import Roster
 from statspout.telemetry import Heard
 
@@ -48,3 +49,15 @@ def test_a_fault_of_ours_costs_a_batch_and_leaves_no_socket_deaf(caplog: pytest.
     asyncio.run(asyncio.wait_for(run(), 20))
     assert (heard.packets, heard.lines) == (3, 1)
     assert [record.exc_info is not None for record in caplog.records] == [True, False]
+
+
+def test_who_listens_again_says_each_address_once() -> None:
+    async def run() -> list[str]:
+        heard = Heard()
+        listener = Listener(parse_addresses(["udp://127.0.0.1:0"]), Aggregator(heard), Senders([Roster()]), heard, 4096)
+        for _ in range(2):
+            await listener.open()
+            listener.close()
+        return listener.bound
+
+    assert len(asyncio.run(run())) == 1

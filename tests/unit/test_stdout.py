@@ -106,6 +106,20 @@ def test_a_closed_pipe_ends_the_repository() -> None:
         Stdout(stream=stream).push([sample()])
 
 
+def test_two_that_write_to_one_full_pipe_leave_each_others_lines_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    batch = samples(1000)
+    with os.fdopen(writing, "w") as out, os.fdopen(reading) as lines:
+        monkeypatch.setattr(sys, "stdout", out)
+        pushing = [threading.Thread(target=Stdout(format="json").push, args=(batch,), daemon=True) for _ in range(2)]
+        for each in pushing:
+            each.start()
+        times = [json.loads(lines.readline())["@timestamp"] for _ in range(2 * len(batch))]
+        for each in pushing:
+            each.join()
+    assert times == [rest_object(one)["@timestamp"] for one in batch] * 2
+
+
 def test_no_standard_output_at_all_ends_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout", None)
     with pytest.raises(Closed):

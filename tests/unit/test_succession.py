@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from statspout import Handling, Repository, Sample
+from statspout import ContainerSample, Handling, Metric, Repository, Sample
+from statspout.daemon import Daemon
 from statspout.delivery.backoff import Backoff
 from statspout.delivery.delivery import Delivery
 from statspout.delivery.spooldir import SpoolDirectory
-from statspout.testing import samples
+from statspout.settings import Settings
+from statspout.testing import metric, samples
 
 
 class Store(Repository):
@@ -48,8 +50,8 @@ async def until_pushing(store: Store) -> None:
     await asyncio.to_thread(store.pushing.wait, 10)
 
 
-async def succeeded(old: Delivery, new: Delivery) -> None:
-    await old.retire()
+async def succeeded(old: Delivery, new: Delivery, hurry: asyncio.Event | None = None) -> None:
+    await old.retire(hurry)
     new.succeed(old)
     assert new.books is old.books
     assert new.books.balanced
@@ -78,6 +80,22 @@ def test_what_could_not_be_delivered_is_the_next_ones() -> None:
     books = asyncio.run(main()).books
     assert told([before, after]) == [[], TIMES]
     assert (books.collected, books.delivered, books.dropped.total()) == (6, 6, 0)
+
+
+def test_a_batch_that_waits_for_more_goes_to_the_next_only() -> None:
+    before, after = Store(), Store()
+
+    async def main() -> None:
+        old, new = delivery(before, flush_interval=60), delivery(after)
+        old.start()
+        await asyncio.sleep(0.02)
+        old.put(samples(6))
+        await asyncio.sleep(0.02)
+        await succeeded(old, new)
+        await new.stop(5)
+
+    asyncio.run(main())
+    assert told([before, after]) == [[], TIMES]
 
 
 def test_a_push_under_way_ends_and_its_samples_do_not_come_twice() -> None:
@@ -115,6 +133,74 @@ def test_a_push_that_hangs_is_left_and_its_samples_go_to_the_next(monkeypatch: p
     asyncio.run(main())
     before.gate.set()
     assert told([after]) == [TIMES]
+
+
+def test_who_is_in_a_hurry_waits_for_no_push(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("statspout.delivery.delivery.RETIRE_PATIENCE", 1e6)
+    before, after, hurry = Store(), Store(), asyncio.Event()
+    before.gate.clear()
+
+    async def main() -> Delivery:
+        old, new = delivery(before), delivery(after)
+        old.start()
+        old.put(samples(6))
+        await until_pushing(before)
+        asyncio.get_running_loop().call_later(0.05, hurry.set)
+        await succeeded(old, new, hurry)
+        await new.stop(5)
+        return new
+
+    books = asyncio.run(main()).books
+    before.gate.set()
+    assert told([after]) == [TIMES]
+    assert books.failures == 0, "the push before did not end by itself"
+
+
+class Taker(Store):
+    accepts = (ContainerSample, Metric)
+
+
+def test_what_the_next_does_not_take_is_not_given_to_it() -> None:
+    before, after = Taker(), Store()
+    before.up = False
+
+    async def main() -> Delivery:
+        old, new = delivery(before), delivery(after)
+        old.start()
+        old.put([*samples(3), metric("jobs"), metric("mails"), *samples(6)[3:]])
+        await until_pushing(before)
+        await succeeded(old, new)
+        await new.stop(5)
+        return new
+
+    books = asyncio.run(main()).books
+    assert told([after]) == [TIMES]
+    assert (books.collected, books.filtered, books.delivered, books.balanced) == (8, 2, 6, True)
+
+
+class Slow(Store):
+    def close(self) -> None:
+        self.up = self.gate.wait(10)
+
+
+def test_what_comes_while_one_ends_that_cannot_hand_over_waits_for_the_next(tmp_path: Path) -> None:
+    before, after = Slow(), Store()
+    before.gate.clear()
+
+    async def main() -> None:
+        daemon = Daemon(Settings(socket_path="/nowhere.sock"), [before])
+        with SpoolDirectory(str(tmp_path), 2**30, 86_400) as spools:
+            new = delivery(after, spools)
+            daemon.router.routes[0].start()
+            routing = asyncio.create_task(daemon._route_to([new]))
+            await asyncio.sleep(0.1)
+            daemon.router.push_all(samples(6))
+            before.gate.set()
+            await routing
+            await new.stop(5)
+
+    asyncio.run(main())
+    assert told([before, after]) == [[], TIMES]
 
 
 def test_what_comes_while_one_retires_waits_for_the_next() -> None:

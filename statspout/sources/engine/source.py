@@ -19,7 +19,7 @@ from statspout.sources.discovery import RELIST, Discovery
 from statspout.sources.engine.client import Engine, EngineClient
 from statspout.sources.engine.collector import EngineCollector
 from statspout.sources.filters import Filters
-from statspout.sources.roster import Roster, Watchers
+from statspout.sources.roster import Roster, Watchers, runs_in
 from statspout.telemetry import Telemetry
 
 log = logging.getLogger("statspout.engine")
@@ -51,7 +51,7 @@ class EngineSource(Source):
 
     ``host`` is the host of every sample; without one it is what the engine calls itself, else this machine's name.
     ``roots`` are where the kernel's own files of the containers are; without them, all figures are the engine's.
-    ``insist``: none are. :attr:`roster` knows who runs.
+    ``insist``: none are. :attr:`roster` knows who runs; ``rosters`` are those of all engines, as they are now.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class EngineSource(Source):
         relist: float = RELIST,
         roots: Roots | None = None,
         insist: bool = False,
+        rosters: Sequence[Roster] = (),
     ) -> None:
         self.client = client
         self.telemetry = telemetry
@@ -78,6 +79,7 @@ class EngineSource(Source):
         self._relist = relist
         self._roots = roots
         self._insist = insist
+        self._rosters = rosters
 
     async def run(self, sink: Sink) -> None:
         """Produce samples until cancelled."""
@@ -95,13 +97,17 @@ class EngineSource(Source):
             self.client.close()
 
     async def _forget(self, known: Sequence[Container], discovery: Discovery, sink: Sink) -> None:
-        """Once the engine has listed its containers, let go of those that only an earlier run of this source knew."""
+        """Once the engine has listed its containers, let go of those that only an earlier run of this source knew.
+
+        Those that another engine has by now go on there: the two have changed places, or names.
+        """
         await discovery.listed.wait()
         for container in known:
             if not discovery.tells_of(container):
                 if (target := self.roster.targets.get(container.id)) and target.container.same_run(container):
                     self.roster.lost(container)
-                sink.clear(container)
+                if not runs_in(container, self._rosters):
+                    sink.clear(container)
 
     async def once(self, sink: Sink, patience: float = 10.0) -> int:
         """One sample of every container that runs now; returns how many there were.

@@ -69,7 +69,8 @@ class Listener:
         """The addresses as they became."""
 
     async def open(self) -> None:
-        """Begin. ConfigError, and nothing is left open, when an address cannot be had."""
+        """Begin, or begin again. ConfigError, and nothing is left open, when an address cannot be had."""
+        self.bound = []
         for address in self._addresses:
             try:
                 if address.path:

@@ -88,8 +88,10 @@ def named(path: str, pid: int | None, tid: int | None) -> tuple[str, int | None,
     name = path.rpartition("/")[2]
     ending = _NUMBERED.search(name)
     stem = name[: ending.start()] if ending and ending.end() == len(name) else name
-    if pid is None and (found := _DEFAULT.fullmatch(stem)):
-        return _command(found[1]), int(found[2]), int(found[3])
+    if found := _DEFAULT.fullmatch(stem):
+        process, thread = int(found[2]), int(found[3])
+        if pid in (None, process) and tid in (None, thread):
+            return _command(found[1]), process, thread
     numbers = [str(number) for number in (tid, pid) if number is not None]
     for _ in range(len(numbers)):
         before, _, last = stem.rpartition("-")

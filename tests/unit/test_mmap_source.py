@@ -302,6 +302,20 @@ def _forbidden(path: Path) -> str:
     raise PermissionError(13, "Permission denied", str(path))
 
 
+def test_a_file_that_has_the_inode_of_one_that_is_gone_is_another(folder: Path) -> None:
+    class Web(MmStats):
+        hits = CounterField()
+
+    one, totals, inodes = source(folder), [], []
+    for _ in range(3):
+        stats = Web(path=str(folder), filename="web.mmstats")
+        stats.hits.incr(2)
+        totals.append(look(one)["hits"].value)
+        inodes.append(Path(stats.filename).stat().st_ino)
+        stats.remove()
+    assert totals == [2, 4, 6], inodes
+
+
 # what is not taken
 
 

@@ -9,7 +9,7 @@ import glob
 import itertools
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -37,10 +37,11 @@ _PASSES = 4
 class File(NamedTuple):
     """A file as it was found. ``process`` is the writer's number here, None where that is not certain.
 
+    ``id`` tells it from all others, also from one that has its inode when it is gone, and says when it was made.
     ``alive``: somebody writes it, as far as can be known.
     """
 
-    id: FileId
+    id: Hashable
     path: str
     process: int | None
     alive: bool
@@ -90,8 +91,7 @@ class Looker:
         for path, reader in found.readers.items():
             reported = decode(path, reader.entries, self._is_level)
             if reported is not None and self._ids[path] not in files:  # a file may have two names
-                file = self._file(path, reader, reported, before)
-                files[file.id] = file
+                files[self._ids[path]] = self._file(path, reader, reported, before)
         errors = {path: error for path, error in found.errors.items() if not isinstance(error, _NoRoomError)}
         beyond = self._beyond + len(found.errors) - len(errors)
         told = {path: _told(path, error) for path, error in errors.items()}
@@ -105,7 +105,7 @@ class Looker:
             # Of a writer elsewhere that locks nothing, its writing is all that can be seen.
             contents = self._contents[id_] = hash(tuple(reader.entries))
             alive = before.get(id_, contents) != contents
-        return File(id_, path, writer.pid, alive, reported)
+        return File((*id_, reported.pid, reported.created), path, writer.pid, alive, reported)
 
     def _find(self) -> list[str]:
         """The paths, first those to which counters are moved: so none can be seen there, and where they were.

@@ -11,7 +11,6 @@ from statspout.sample import Container, Metric, MetricKind
 from statspout.sources.apps.mmap.decode import Reported
 from statspout.sources.apps.mmap.look import File, Seen
 from statspout.sources.apps.mmap.totals import Counted, Series, Totals
-from statspout.sources.apps.mmap.writers import FileId
 
 LEFT_OUT = ("series", "files", "name", "twice")
 """Why something that was found is not passed on: series beyond the most that are taken, all of files beyond theirs,
@@ -40,8 +39,8 @@ class Accounts:
         self._whose = whose
         self._most = most
         self._known: dict[str, Whose] = {}
-        self._containers: dict[FileId, str] = {}
-        self._taken: dict[FileId, int] = {}
+        self._containers: dict[Hashable, str] = {}
+        self._taken: dict[Hashable, int] = {}
         self._totals = Totals(most)
 
     def records(self, seen: Seen, time_ns: int, interval: float) -> list[Metric]:

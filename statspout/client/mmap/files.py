@@ -33,9 +33,9 @@ def create(path: str, content: bytes, mode: int | None = None) -> tuple[str, mma
         if mode is not None:
             os.fchmod(fd, mode)
         # All of it, zeros too: a full disk is an error now, and would be a signal at a store to memory.
-        written = os.write(fd, content)
-        if written < len(content):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
         memory = mmap(fd, len(content))  # has a descriptor of its own, which keeps the lock
         return _publish(aside, path), memory
     finally:
@@ -44,7 +44,7 @@ def create(path: str, content: bytes, mode: int | None = None) -> tuple[str, mma
 
 
 def unlink(path: str) -> None:
-    """Have it gone, if that can be."""
+    """Have it gone, if that can be; nothing is called the empty path."""
     with suppress(OSError):
         os.unlink(path)
 

@@ -178,12 +178,12 @@ def publishing(folder: Path, *more: str) -> Daemon:
 
 def published(folder: Path) -> dict[str, dict[str, Any]]:
     """What there is of each container of the demo, by its name."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for path in folder.glob("*.mmstats"):
         with contextlib.suppress(FileNotFoundError):
             values = {label.rpartition(".")[2]: value for label, value in MmStatsReader.from_file(path)}
             if "mem_usage" in values:
-                found[values["name"]] = values
+                found[str(values["name"])] = values
     return found
 
 

@@ -242,8 +242,8 @@ def test_a_process_id_in_a_file_is_no_proof_of_whose_it_is(folder: Path, tmp_pat
     (proc / "9" / "maps").write_text("")  # the process 9 of this machine has not mapped it
     one = source(folder, roster(), proc_root=str(proc))
     assert not look(one)
-    path.write_bytes(path.read_bytes().replace(b"level", b"LEVEL"))  # but somebody writes it
-    assert {m.container for m in look(one).values()} == {None}
+    write(folder, path.name, HITS, LEVEL._replace(values=(3.5, 0.0)), pid=9)  # but somebody writes it
+    assert [(m.container, m.value) for m in look(one).values()] == [(None, 5), (None, 3.5)]
 
 
 def test_a_container_that_is_not_sampled_is_not_told_of_but_its_numbers_are(folder: Path, tmp_path: Path) -> None:
@@ -300,6 +300,29 @@ def test_a_process_whose_maps_we_may_not_see_is_taken_for_the_writer_only_if_it_
 
 def _forbidden(path: Path) -> str:
     raise PermissionError(13, "Permission denied", str(path))
+
+
+def test_a_file_in_which_nothing_changes_is_not_written_whatever_is_in_it(folder: Path) -> None:
+    write(folder, "web.mmstats", HITS, LEVEL, Laid(b"none", "d", 0xFF, (float("nan"),)))
+    one = source(folder)
+    assert [look(one) for _ in range(3)] == [{}, {}, {}]
+
+
+def test_who_was_killed_while_counts_were_moved_holds_nobody_up(folder: Path) -> None:
+    moved = Laid(b"sys.folds", "Q", 1, (3, 0))
+    write(folder, "web-7-0.mmstats", HITS, moved, pid=7)
+    one = source(folder)
+    assert one._looker.look().settled
+
+    class Web(MmStats):
+        hits = CounterField()
+
+    stats = Web(path=str(folder), filename="web-7-9.mmstats")
+    stats.hits.incr(2)
+    assert look(one)["hits"].value == 7
+    stats.hits.incr(2)
+    assert look(one)["hits"].value == 9
+    stats.remove()
 
 
 def test_a_file_that_has_the_inode_of_one_that_is_gone_is_another(folder: Path) -> None:

@@ -97,7 +97,10 @@ class Accounts:
         reported, container = file.reported, self._containers[file.id]
         # As the file has it: what it is here is not known any more once the process has ended.
         process: Hashable = (container, reported.command, reported.pid)
-        return Counted(file.id, process, container, reported.command, reported.counters, reported.folds)
+        folds = reported.folds
+        if folds is not None and not file.alive:
+            folds += folds % 2  # whoever was killed while counters were moved does not go on with it
+        return Counted(file.id, process, container, reported.command, reported.counters, folds)
 
     def _others(self, files: list[File], time_ns: int, interval: float) -> Iterator[Metric]:
         """Levels and texts of who is alive: of others they are not what is so now."""

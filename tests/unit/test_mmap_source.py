@@ -310,14 +310,14 @@ def test_a_file_in_which_nothing_changes_is_not_written_whatever_is_in_it(folder
 
 def test_who_was_killed_while_counts_were_moved_holds_nobody_up(folder: Path) -> None:
     moved = Laid(b"sys.folds", "Q", 1, (3, 0))
-    write(folder, "web-7-0.mmstats", HITS, moved, pid=7)
+    write(folder, f"web-{os.getpid()}-0.mmstats", HITS, moved, pid=os.getpid())  # in its container, as the next one
     one = source(folder)
     assert one._looker.look().settled
 
     class Web(MmStats):
         hits = CounterField()
 
-    stats = Web(path=str(folder), filename="web-7-9.mmstats")
+    stats = Web(path=str(folder), filename="web-{PID}-{TID}.mmstats")
     stats.hits.incr(2)
     assert look(one)["hits"].value == 7
     stats.hits.incr(2)

@@ -15,6 +15,8 @@ from statspout.exposition import render
 from statspout.health import Health
 from statspout.repository import Repository
 from statspout.router import Router
+from statspout.settings import Settings
+from statspout.sources.applications import Surroundings, application_sources
 from statspout.telemetry import Heard, Telemetry
 from statspout.testing import sample
 
@@ -33,7 +35,8 @@ def health(**state: Any) -> Health:
     telemetry = Telemetry()
     for name, value in state.items():
         setattr(telemetry, name, value)
-    return Health([telemetry], Heard(), [], interval=5.0)
+    wanted = Surroundings(Settings(listen_mmap=("/run/stats/*.mmstats",)), [], lambda: "", Heard())
+    return Health([telemetry], Heard(), [], interval=5.0, applications=application_sources(wanted, []))
 
 
 @pytest.mark.parametrize(

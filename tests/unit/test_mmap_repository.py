@@ -74,7 +74,7 @@ def test_every_number_of_the_catalogue_is_under_its_name(repository: Mmap, folde
 
 
 def test_what_is_not_known_is_not_there(repository: Mmap, folder: Path) -> None:
-    unknown = {"cpu_percent": None, "health": None, "mem_usage": math.nan, "rx_bytes": -1}
+    unknown: dict[str, Any] = {"cpu_percent": None, "health": None, "mem_usage": math.nan, "rx_bytes": -1}
     repository.push([sample(**unknown)])
     assert not unknown.keys() & of(folder).keys()
     repository.push([sample()])

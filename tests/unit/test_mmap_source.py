@@ -14,6 +14,7 @@ from support.mmstats import EVERY, Laid, laid
 
 from statspout.client.mmap import BaseMmStats, BoolField, CounterField, DoubleField, MmStats, StringField, UInt64Field
 from statspout.errors import ConfigError
+from statspout.exposition import Family
 from statspout.notes import without_effect
 from statspout.options import settings_of
 from statspout.repositories.mmap import Mmap
@@ -184,6 +185,8 @@ def test_labels_and_texts_may_have_any_characters(folder: Path) -> None:
         ("web-12-13.mmstats", None, None, ("web", 12, 13)),
         ("web-1-1-1.mmstats", 1, 1, ("web-1", 1, 1)),
         ("web-2.mmstats", 1, 1, ("web-2", 1, 1)),
+        ("web-12-13.mmstats", 12, None, ("web", 12, 13)),
+        ("web-12-13.mmstats", 13, 12, ("web", 13, 12)),
         ("web.py-13-12", 12, 13, ("web.py", 12, 13)),
         ("-c-12-13.mmstats", 12, 13, ("-c", 12, 13)),
         ("mmstats-12-13", 12, 13, ("mmstats", 12, 13)),
@@ -239,8 +242,8 @@ def test_a_process_id_in_a_file_is_no_proof_of_whose_it_is(folder: Path, tmp_pat
     (proc / "9" / "maps").write_text("")  # the process 9 of this machine has not mapped it
     one = source(folder, roster(), proc_root=str(proc))
     assert not look(one)
-    path.write_bytes(path.read_bytes().replace(b"level", b"LEVEL"))  # but somebody writes it
-    assert {m.container for m in look(one).values()} == {None}
+    write(folder, path.name, HITS, LEVEL._replace(values=(3.5, 0.0)), pid=9)  # but somebody writes it
+    assert [(m.container, m.value) for m in look(one).values()] == [(None, 5), (None, 3.5)]
 
 
 def test_a_container_that_is_not_sampled_is_not_told_of_but_its_numbers_are(folder: Path, tmp_path: Path) -> None:
@@ -299,6 +302,43 @@ def _forbidden(path: Path) -> str:
     raise PermissionError(13, "Permission denied", str(path))
 
 
+def test_a_file_in_which_nothing_changes_is_not_written_whatever_is_in_it(folder: Path) -> None:
+    write(folder, "web.mmstats", HITS, LEVEL, Laid(b"none", "d", 0xFF, (float("nan"),)))
+    one = source(folder)
+    assert [look(one) for _ in range(3)] == [{}, {}, {}]
+
+
+def test_who_was_killed_while_counts_were_moved_holds_nobody_up(folder: Path) -> None:
+    moved = Laid(b"sys.folds", "Q", 1, (3, 0))
+    write(folder, f"web-{os.getpid()}-0.mmstats", HITS, moved, pid=os.getpid())  # in its container, as the next one
+    one = source(folder)
+    assert one._looker.look().settled
+
+    class Web(MmStats):
+        hits = CounterField()
+
+    stats = Web(path=str(folder), filename="web-{PID}-{TID}.mmstats")
+    stats.hits.incr(2)
+    assert look(one)["hits"].value == 7
+    stats.hits.incr(2)
+    assert look(one)["hits"].value == 9
+    stats.remove()
+
+
+def test_a_file_that_has_the_inode_of_one_that_is_gone_is_another(folder: Path) -> None:
+    class Web(MmStats):
+        hits = CounterField()
+
+    one, totals, inodes = source(folder), [], []
+    for _ in range(3):
+        stats = Web(path=str(folder), filename="web.mmstats")
+        stats.hits.incr(2)
+        totals.append(look(one)["hits"].value)
+        inodes.append(Path(stats.filename).stat().st_ino)
+        stats.remove()
+    assert totals == [2, 4, 6], inodes
+
+
 # what is not taken
 
 
@@ -321,9 +361,9 @@ def test_a_bad_file_is_a_line_once_and_counted_and_costs_no_other(
     one = source(folder)
     assert look(one).keys() == look(one).keys() != set()
     told = sorted(record.getMessage() for record in caplog.records)
+    cut = "type of 'hits' at byte 9"
     assert told == [
-        f"listen.mmap: {folder}/cut.mmstats: cut off behind 0 fields: the type of 'hits' at byte 9 takes 2 bytes, "
-        "0 are left",
+        f"listen.mmap: {folder}/cut.mmstats: cut off behind 0 fields: the {cut} takes 2 bytes, 0 are left",
         f"listen.mmap: {folder}/empty.mmstats: empty: no version",
         f"listen.mmap: {folder}/large.mmstats: 1048577 bytes: 1048576 are the most that are read here",
         f"listen.mmap: {folder}/link.mmstats: not a regular file",
@@ -333,11 +373,13 @@ def test_a_bad_file_is_a_line_once_and_counted_and_costs_no_other(
     assert families(one)["statspout_mmap_bad_files_total"] == 12
 
 
-def families(one: MmapSource) -> dict[str, float | None]:
+def families(one: MmapSource) -> dict[str, float]:
     return {
         family.name + "".join(labels.values()): value
         for family in one.families()
-        for labels, value in family.samples  # type: ignore[union-attr]  # there is no histogram among them
+        if isinstance(family, Family)
+        for labels, value in family.samples
+        if value is not None
     }
 
 

@@ -126,6 +126,8 @@ class Layout:
         self.order = order
         self.size = len(data)
         """Bytes of such a file."""
+        self.folds = [index for index, place in enumerate(places) if place.label.endswith(FOLDS)]
+        """Which of its fields tell of the threads that have ended."""
         self._end = min(self.size, (places[-1].end if places else 1) + 2)
         mask, parts, self._columns, at, index = bytearray(b"\xff" * self._end), [], [], 1, 0
         for place in places:

@@ -50,21 +50,23 @@ class MmStatsReader:
 
     Labels may come more than once, and may have any characters but NUL. Numbers are whatever the writer has stored,
     NaN and infinity among them; a text ends at its first NUL, and bytes in it that are no UTF-8 are left out.
+
+    ``layout`` is where everything is in the file, one object for files that are alike; ``values`` are in its order.
     """
 
     def __init__(self, layout: Layout, values: list[Value]) -> None:
-        self._layout = layout
-        self._values = values
+        self.layout = layout
+        self.values = values
         self.byteorder = layout.order
         self.version = VERSION
 
     def __iter__(self) -> Iterator[Stat]:
-        return (Stat(place.label, value) for place, value in zip(self._layout.places, self._values, strict=True))
+        return (Stat(place.label, value) for place, value in zip(self.layout.places, self.values, strict=True))
 
     @property
     def entries(self) -> list[Entry]:
         """All that is known of each field."""
-        fields = zip(self._layout.places, self._values, self._layout.buffered, strict=True)
+        fields = zip(self.layout.places, self.values, self.layout.buffered, strict=True)
         return [Entry(place.label, value, place.type.code, buffered) for place, value, buffered in fields]
 
     @classmethod

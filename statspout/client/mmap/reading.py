@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from statspout.client.mmap.errors import FormatError
-from statspout.client.mmap.layout import FOLDS, ByteOrder
+from statspout.client.mmap.files import held
+from statspout.client.mmap.layout import ByteOrder
 from statspout.client.mmap.places import default_glob
 from statspout.client.mmap.reader import MmStatsReader
 
@@ -44,16 +45,22 @@ def read_all(pattern: str | None = None, byteorder: ByteOrder | None = None) -> 
 
 
 def read_settled(
-    find: Callable[[], Iterable[str]], read: Callable[[str], MmStatsReader], before: Folds | None = None, *, passes: int
+    find: Callable[[], Iterable[str]],
+    read: Callable[[str], MmStatsReader],
+    before: Folds | None = None,
+    *,
+    passes: int,
+    is_held: Callable[[str], bool] = held,
 ) -> Found:
     """What ``find`` finds, each read by ``read``, again until nothing moved meanwhile, or so many times.
 
-    ``before`` are the folds of an earlier time: where they are the same still, nothing has moved since.
+    ``before`` are the folds of an earlier time: where they are the same still, nothing has moved since. In a file that
+    is not held nothing moves any more, whatever is in it.
     """
     for _ in range(passes):
         found, gone = _pass(find(), read)
         folds = folds_of(found.readers)
-        moving = any(number % 2 for numbers in folds.values() for number in numbers if isinstance(number, int))
+        moving = any(_odd(numbers) and _still(is_held, path) for path, numbers in folds.items())
         if not gone and not moving and (not folds or folds == before):
             return found
         before = folds
@@ -80,4 +87,15 @@ def _pass(paths: Iterable[str], read: Callable[[str], MmStatsReader]) -> tuple[F
 
 
 def _folds(reader: MmStatsReader) -> list[object]:
-    return [entry.value for entry in reader.entries if entry.label.endswith(FOLDS)]
+    return [reader.values[index] for index in reader.layout.folds]
+
+
+def _odd(numbers: Iterable[object]) -> bool:
+    return any(isinstance(number, int) and number % 2 for number in numbers)
+
+
+def _still(is_held: Callable[[str], bool], path: str) -> bool:
+    try:
+        return is_held(path)
+    except OSError:  # it has gone, with what moved
+        return True

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
-from statspout.client.mmap import Entry
-from statspout.client.mmap.layout import FOLDS, PUBLISHED
+from statspout.client.mmap import Entry, MmStatsReader
+from statspout.client.mmap.layout import FOLDS, PUBLISHED, Layout
 
 _ABOUT = ("sys.pid", "sys.tid", "sys.uid", "sys.gid", "sys.created", FOLDS, "org.python.version")
 """What stands in a file about its writer: behind the same prefix as the rest."""
@@ -41,38 +41,74 @@ class Reported(NamedTuple):
     unnamed: int
 
 
-def decode(path: str, entries: list[Entry], is_level: Callable[[str], bool]) -> Reported | None:
-    """The contents of the file of this path; None for one of a repository of ours: it is no application's.
+class Plan(NamedTuple):
+    """What the fields of a layout are: the name of each, by its place among the values.
+
+    ``about`` are those about the writer. ``published``: it is a file of a repository of ours.
+    """
+
+    about: dict[str, int]
+    counters: list[tuple[int, str]]
+    gauges: list[tuple[int, str]]
+    texts: list[tuple[int, str]]
+    unnamed: int
+    published: bool
+
+
+class Decoder:
+    """Makes what a file says of what is in it.
 
     ``is_level`` says of a label whose number could be a count, for the format does not tell, that it is a level.
     """
+
+    def __init__(self, is_level: Callable[[str], bool]) -> None:
+        self._is_level = is_level
+        self._plans: WeakKeyDictionary[Layout, Plan] = WeakKeyDictionary()
+
+    def decode(self, path: str, reader: MmStatsReader) -> Reported | None:
+        """The contents of the file of this path; None for one of a repository of ours: it is no application's."""
+        plan = self._plans.get(reader.layout)
+        if plan is None:
+            plan = self._plans[reader.layout] = planned(reader.entries, self._is_level)
+        if plan.published:
+            return None
+        values: list[Any] = reader.values
+        counters: dict[str, int] = {}
+        for index, name in plan.counters:
+            counters[name] = counters.get(name, 0) + values[index]
+        # What is no number is none minus itself, either.
+        gauges = {name: +value for index, name in plan.gauges if (value := values[index]) - value == 0}
+        texts = {name: value for index, name in plan.texts if (value := values[index])}  # one never set is empty
+        about = {label: values[index] for label, index in plan.about.items()}
+        pid, tid, folds = (_whole(about.get(label)) for label in ("sys.pid", "sys.tid", FOLDS))
+        command, pid, tid = named(path, pid, tid)
+        created = about.get("sys.created")
+        made = created if isinstance(created, float) and math.isfinite(created) else None
+        return Reported(command, pid, tid, made, folds, counters, gauges, texts, plan.unnamed)
+
+
+def planned(entries: list[Entry], is_level: Callable[[str], bool]) -> Plan:
+    """What the fields of these entries' layout are, by their labels and types."""
     prefix = prefix_of(entries)
-    of_writer = _of_writer(prefix)
-    about = {entry.label.removeprefix(prefix): entry.value for entry in entries if entry.label in of_writer}
-    if PUBLISHED in about:
-        return None
-    counters: dict[str, int] = {}
-    gauges: dict[str, Number] = {}
-    texts: dict[str, str] = {}
+    of_writer = {prefix + label: label for label in (*_ABOUT, PUBLISHED)}
+    about: dict[str, int] = {}
+    counters: list[tuple[int, str]] = []
+    gauges: list[tuple[int, str]] = []
+    texts: list[tuple[int, str]] = []
     unnamed = 0
-    for label, value, code, buffered in entries:
-        if label in of_writer:
-            continue
+    for index, (label, value, code, buffered) in enumerate(entries):
         name = name_of(label)
-        if not name:
+        if label in of_writer:
+            about[of_writer[label]] = index
+        elif not name:
             unnamed += 1
         elif isinstance(value, str):
-            if value:  # one that nobody has set yet is empty
-                texts[name] = value
+            texts.append((index, name))
         elif code == "Q" and buffered and not is_level(name):
-            counters[name] = counters.get(name, 0) + int(value)
-        elif math.isfinite(value):
-            gauges[name] = int(value) if isinstance(value, bool) else value
-    pid, tid, folds = (_whole(about.get(label)) for label in ("sys.pid", "sys.tid", FOLDS))
-    command, pid, tid = named(path, pid, tid)
-    created = about.get("sys.created")
-    made = created if isinstance(created, float) and math.isfinite(created) else None
-    return Reported(command, pid, tid, made, folds, counters, gauges, texts, unnamed)
+            counters.append((index, name))
+        else:
+            gauges.append((index, name))
+    return Plan(about, counters, gauges, texts, unnamed, PUBLISHED in about)
 
 
 def prefix_of(entries: list[Entry]) -> str:
@@ -88,8 +124,10 @@ def named(path: str, pid: int | None, tid: int | None) -> tuple[str, int | None,
     name = path.rpartition("/")[2]
     ending = _NUMBERED.search(name)
     stem = name[: ending.start()] if ending and ending.end() == len(name) else name
-    if pid is None and (found := _DEFAULT.fullmatch(stem)):
-        return _command(found[1]), int(found[2]), int(found[3])
+    if found := _DEFAULT.fullmatch(stem):
+        process, thread = int(found[2]), int(found[3])
+        if pid in (None, process) and tid in (None, thread):
+            return _command(found[1]), process, thread
     numbers = [str(number) for number in (tid, pid) if number is not None]
     for _ in range(len(numbers)):
         before, _, last = stem.rpartition("-")
@@ -100,15 +138,9 @@ def named(path: str, pid: int | None, tid: int | None) -> tuple[str, int | None,
     return _command(stem), pid, tid
 
 
-@lru_cache(maxsize=65_536)
 def name_of(label: str) -> str:
     """The label as a metric's name, on one line that steers no terminal; empty for one that is too long."""
     return _CONTROL.sub(" ", label) if len(label) <= _LONGEST_NAME else ""
-
-
-@lru_cache(maxsize=1024)
-def _of_writer(prefix: str) -> frozenset[str]:
-    return frozenset(prefix + label for label in (*_ABOUT, PUBLISHED))
 
 
 def _command(text: str) -> str:

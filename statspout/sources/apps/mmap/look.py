@@ -9,13 +9,13 @@ import glob
 import itertools
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from statspout.client.mmap import FormatError, MmStatsReader, held
 from statspout.client.mmap.reading import Folds, folds_of, read_settled
-from statspout.sources.apps.mmap.decode import Reported, decode
+from statspout.sources.apps.mmap.decode import Decoder, Reported
 from statspout.sources.apps.mmap.writers import FileId, Writers
 
 MOST_FILES = 10_000
@@ -37,10 +37,11 @@ _PASSES = 4
 class File(NamedTuple):
     """A file as it was found. ``process`` is the writer's number here, None where that is not certain.
 
+    ``id`` tells it from all others, also from one that has its inode when it is gone, and says when it was made.
     ``alive``: somebody writes it, as far as can be known.
     """
 
-    id: FileId
+    id: Hashable
     path: str
     process: int | None
     alive: bool
@@ -64,12 +65,12 @@ class _NoRoomError(OSError):
 
 
 class Looker:
-    """Looks at the files of ``patterns``; ``is_level`` is as :func:`decode` has it. Only one look at a time."""
+    """Looks at the files of ``patterns``; ``is_level`` is as :class:`Decoder` has it. Only one look at a time."""
 
     def __init__(self, patterns: Sequence[str], writers: Writers, is_level: Callable[[str], bool]) -> None:
         self._patterns = patterns
         self._writers = writers
-        self._is_level = is_level
+        self._decoder = Decoder(is_level)
         self._ids: dict[str, FileId] = {}
         self._folds: Folds = {}
         self._contents: dict[FileId, int] = {}
@@ -81,17 +82,16 @@ class Looker:
     def look(self) -> Seen:
         """Read all there is now."""
         self._ids = {}
-        found = read_settled(self._find, self._read, self._folds, passes=_PASSES)
+        found = read_settled(self._find, self._read, self._folds, passes=_PASSES, is_held=_is_locked)
         self._folds = folds_of(found.readers)
         self._read_before = found.readers.keys()
         self._writers.look()
         before, self._contents = self._contents, {}
         files: dict[FileId, File] = {}
         for path, reader in found.readers.items():
-            reported = decode(path, reader.entries, self._is_level)
+            reported = self._decoder.decode(path, reader)
             if reported is not None and self._ids[path] not in files:  # a file may have two names
-                file = self._file(path, reader, reported, before)
-                files[file.id] = file
+                files[self._ids[path]] = self._file(path, reader, reported, before)
         errors = {path: error for path, error in found.errors.items() if not isinstance(error, _NoRoomError)}
         beyond = self._beyond + len(found.errors) - len(errors)
         told = {path: _told(path, error) for path, error in errors.items()}
@@ -100,12 +100,12 @@ class Looker:
     def _file(self, path: str, reader: MmStatsReader, reported: Reported, before: dict[FileId, int]) -> File:
         id_ = self._ids[path]
         writer = self._writers.of(id_, reported.pid, reported.created)
-        alive = writer.alive or _is_held(path, id_)
+        alive = writer.alive or _is_locked(path, id_)
         if not alive:
             # Of a writer elsewhere that locks nothing, its writing is all that can be seen.
-            contents = self._contents[id_] = hash(tuple(reader.entries))
+            contents = self._contents[id_] = hash(str(reader.values))  # a NaN is like no other
             alive = before.get(id_, contents) != contents
-        return File(id_, path, writer.pid, alive, reported)
+        return File((*id_, reported.pid, reported.created), path, writer.pid, alive, reported)
 
     def _find(self) -> list[str]:
         """The paths, first those to which counters are moved: so none can be seen there, and where they were.
@@ -133,7 +133,7 @@ class Looker:
                 reader = MmStatsReader.from_file(_opened(fd))
             except FormatError as error:
                 raise type(error)(f"{path}{str(error).removeprefix(_opened(fd))}") from None
-            self._make_room(fields=len(reader.entries))
+            self._make_room(fields=len(reader.values))
             return reader
 
     def _make_room(self, size: int = 0, fields: int = 0) -> None:
@@ -158,10 +158,11 @@ def _opened(fd: int) -> str:
     return f"/proc/self/fd/{fd}"
 
 
-def _is_held(path: str, id_: FileId) -> bool:
-    """Whether somebody has it locked, also one whom our ``/proc`` does not know."""
+def _is_locked(path: str, id_: FileId | None = None) -> bool:
+    """Whether somebody has the file locked, also one whom our ``/proc`` does not know; not if it is another now."""
     with suppress(OSError), _looked_at(path) as (fd, found):
-        return (found.st_dev, found.st_ino) == id_ and held(_opened(fd))
+        same = id_ in (None, (found.st_dev, found.st_ino))
+        return same and stat.S_ISREG(found.st_mode) and held(_opened(fd))
     return False
 
 

@@ -11,7 +11,6 @@ from statspout.sample import Container, Metric, MetricKind
 from statspout.sources.apps.mmap.decode import Reported
 from statspout.sources.apps.mmap.look import File, Seen
 from statspout.sources.apps.mmap.totals import Counted, Series, Totals
-from statspout.sources.apps.mmap.writers import FileId
 
 LEFT_OUT = ("series", "files", "name", "twice")
 """Why something that was found is not passed on: series beyond the most that are taken, all of files beyond theirs,
@@ -40,8 +39,8 @@ class Accounts:
         self._whose = whose
         self._most = most
         self._known: dict[str, Whose] = {}
-        self._containers: dict[FileId, str] = {}
-        self._taken: dict[FileId, int] = {}
+        self._containers: dict[Hashable, str] = {}
+        self._taken: dict[Hashable, int] = {}
         self._totals = Totals(most)
 
     def records(self, seen: Seen, time_ns: int, interval: float) -> list[Metric]:
@@ -98,7 +97,10 @@ class Accounts:
         reported, container = file.reported, self._containers[file.id]
         # As the file has it: what it is here is not known any more once the process has ended.
         process: Hashable = (container, reported.command, reported.pid)
-        return Counted(file.id, process, container, reported.command, reported.counters, reported.folds)
+        folds = reported.folds
+        if folds is not None and not file.alive:
+            folds += folds % 2  # whoever was killed while counters were moved does not go on with it
+        return Counted(file.id, process, container, reported.command, reported.counters, folds)
 
     def _others(self, files: list[File], time_ns: int, interval: float) -> Iterator[Metric]:
         """Levels and texts of who is alive: of others they are not what is so now."""

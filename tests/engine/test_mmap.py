@@ -1,0 +1,115 @@
+"""Statistics files of programs in real containers: read by a daemon on the host, with the container on each number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.daemon import Daemon
+from support.engine import Engine
+
+import statspout
+from statspout.client.mmap import MmStatsReader, held
+
+WEB = """
+import time
+from statspout.client.mmap import CounterField, DoubleField, MmStats
+class WebStats(MmStats):
+    status2xx = CounterField(label="status.2XX")
+    load = DoubleField()
+stats = WebStats(filename="web-{PID}-{TID}.mmstats", label_prefix="web.stats.")
+stats.load = 0.5
+stats.status2xx.incr(5)
+time.sleep(1000)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "stats").mkdir()
+    return tmp_path / "stats"
+
+
+@pytest.fixture
+def daemon(engine: Engine, folder: Path) -> Iterator[Daemon]:
+    with Daemon(
+        f"--socket.path={engine.socket}", "--interval=1", "--repository=rest,prometheus,mmap",
+        "--rest.address=127.0.0.1:0", "--prometheus.address=127.0.0.1:0", f"--mmap.directory={folder.parent}/published",
+        f"--listen.mmap={folder}/*/*.mmstats", "--filter.include=web*",
+    ) as daemon:  # fmt: skip
+        daemon.wait_for_line("listen.mmap: ")
+        yield daemon
+
+
+def run(engine: Engine, image: str, folder: Path, name: str, user: str = "") -> Any:
+    """The program in a container, whose files are in a folder of its own."""
+    own = folder / name
+    own.mkdir(exist_ok=True)
+    own.chmod(0o777)
+    package = Path(statspout.__file__).parent
+    return engine.run(
+        name, ["python3", "-B", "-c", WEB], image=image, user=user,
+        environment={"PYTHONPATH": "/client", "MMSTATS_PATH": "/stats"},
+        volumes={str(package): {"bind": "/client/statspout", "mode": "ro"}, str(own): {"bind": "/stats", "mode": "rw"}},
+    )  # fmt: skip
+
+
+def reported(daemon: Daemon, container: str, metric: str) -> dict[str, Any]:
+    """What REST has of this metric of this container; empty without."""
+    metrics: list[dict[str, Any]] = daemon.get("/app-stats").json()
+    return next((one for one in metrics if (one["container"], one["metric"]) == (container, metric)), {})
+
+
+@pytest.mark.parametrize("user", ["", "nobody"])
+def test_the_numbers_of_a_program_in_a_container_have_its_container(
+    user: str, engine: Engine, daemon: Daemon, folder: Path, python_image: str
+) -> None:
+    first = run(engine, python_image, folder, "web-a", user)
+    second = run(engine, python_image, folder, "web-b", user)
+    for container in (first, second):
+        count = daemon.eventually(lambda: reported(daemon, container.name, "web.stats.status.2XX"), 20)  # noqa: B023
+        assert (count["value"], count["kind"], count["id"], count["tags"]) == (
+            5, "counter_total", container.id, {"command": "web"},
+        )  # fmt: skip
+        load = reported(daemon, container.name, "web.stats.load")
+        assert (load["value"], load["tags"]) == (0.5, {"command": "web", "pid": "1"})  # both are 1 in their containers
+    page = daemon.get("/metrics", "prometheus.address").body.decode()
+    for container in (first, second):
+        labels = rf'{{host="[^"]+",container="{container.name}",id="{container.id[:12]}",command="web"}}'
+        assert re.search(rf"^web_stats_status_2XX_total{labels} 5$", page, re.MULTILINE), page
+
+
+def test_a_container_that_was_killed_and_started_again_counts_on(
+    engine: Engine, daemon: Daemon, folder: Path, python_image: str
+) -> None:
+    container = run(engine, python_image, folder, "web-c")
+    count = daemon.eventually(lambda: reported(daemon, "web-c", "web.stats.status.2XX"), 20)
+    assert count["value"] == 5
+    container.kill()
+    daemon.eventually(lambda: not reported(daemon, "web-c", "web.stats.load"), 20)
+    (left,) = (folder / "web-c").iterdir()
+    assert not held(left)
+    container.start()
+    again = daemon.eventually(lambda: reported(daemon, "web-c", "web.stats.status.2XX"), 20)
+    assert again["value"] == 10
+    (path,) = (folder / "web-c").iterdir()  # the new process is 1 again, and has put its file in that place
+    assert dict(MmStatsReader.from_file(path))["web.stats.status.2XX"] == 5
+
+
+def test_each_container_is_published_and_gone_with_its_end(engine: Engine, daemon: Daemon, folder: Path) -> None:
+    container = engine.run("web-d")
+    published = folder.parent / "published"
+    path = published / f"web-d-{container.id[:12]}.mmstats"
+    daemon.eventually(lambda: path.exists() and "container.web-d.cpu_percent" in values(path), 20)
+    shown, served = values(path), daemon.stats()["web-d"]
+    assert shown["container.web-d.id"] == container.id
+    assert shown["container.web-d.mem_limit"] == served["mem_limit"]
+    container.remove(force=True)
+    daemon.eventually(lambda: not list(published.iterdir()), 20)
+
+
+def values(path: Path) -> dict[str, Any]:
+    return dict(MmStatsReader.from_file(path))

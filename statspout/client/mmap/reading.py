@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from statspout.client.mmap.errors import FormatError
@@ -31,28 +31,43 @@ class Found(NamedTuple):
     settled: bool
 
 
-def read_all(pattern: str | None = None, byteorder: ByteOrder | None = None) -> Found:
-    """Every file of the pattern, which is :func:`default_glob` unless it is given. A folder is none."""
-    pattern = default_glob() if pattern is None else pattern
+def read_all(pattern: str | Collection[str] | None = None, byteorder: ByteOrder | None = None) -> Found:
+    """Every file of the pattern, or of several, which is :func:`default_glob` unless it is given. A folder is none.
+
+    A pattern without wildcards is a file that is to be there: FileNotFoundError is its error where it is not.
+    """
+    patterns = [default_glob()] if pattern is None else [pattern] if isinstance(pattern, str) else pattern
     before: dict[str, list[object]] | None = None
+    missing: set[str] = set()
     for _ in range(_PASSES):
-        found, gone = _pass(sorted(glob.iglob(pattern)), byteorder)
+        found, gone = _pass(dict.fromkeys(_paths(patterns)), byteorder)
+        found.errors.update((path, error) for path, error in gone.items() if path in patterns)
         folds = {path: numbers for path, reader in found.readers.items() if (numbers := _folds(reader))}
         moving = any(number % 2 for numbers in folds.values() for number in numbers if isinstance(number, int))
-        if not gone and not moving and (not folds or folds == before):
+        if gone.keys() <= missing and not moving and (not folds or folds == before):
             return found
-        before = dict(folds)
+        before, missing = dict(folds), set(gone)
     return found._replace(settled=False)
 
 
-def _pass(paths: Iterable[str], byteorder: ByteOrder | None) -> tuple[Found, bool]:
-    """What these files have, and whether one of them is there no more."""
-    found, gone = Found({}, {}, settled=True), False
+def _paths(patterns: Iterable[str]) -> Iterator[str]:
+    for pattern in patterns:
+        # A file may be called as a pattern is written.
+        if glob.has_magic(pattern) and not os.path.lexists(pattern):
+            yield from sorted(glob.iglob(pattern))
+        else:
+            yield pattern
+
+
+def _pass(paths: Iterable[str], byteorder: ByteOrder | None) -> tuple[Found, dict[str, FileNotFoundError]]:
+    """What these files have, and those that are there no more."""
+    found = Found({}, {}, settled=True)
+    gone: dict[str, FileNotFoundError] = {}
     for path in paths:
         try:
             found.readers[path] = MmStatsReader.from_file(path, byteorder)
-        except FileNotFoundError:
-            gone = True
+        except FileNotFoundError as error:
+            gone[path] = error
         except (FormatError, OSError) as error:
             if not os.path.isdir(path):
                 found.errors[path] = error

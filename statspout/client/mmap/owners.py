@@ -18,6 +18,9 @@ PID, CREATED = "sys.pid", "sys.created"
 _SLACK = 10.0
 """Seconds by which a process has to be younger than a file not to be its writer: clocks are corrected."""
 
+_STATE, _THREADS, _STARTED = 0, 17, 19
+"""Where they are behind the name in ``/proc/PID/stat``."""
+
 Fate = Literal["alive", "gone", "replaced"]
 
 
@@ -47,20 +50,21 @@ def fate(owner: Owner, proc: str = "/proc") -> Fate:
         return "gone"
     except PermissionError:  # another user's
         pass
-    began = _began(owner.pid, proc)
-    if began is None or owner.created is None or began < owner.created + _SLACK:
+    try:
+        with open(f"{proc}/{owner.pid}/stat", "rb") as file:
+            # The name, in parentheses, may have anything in it.
+            told = file.read().rpartition(b")")[2].split()
+    except OSError:  # nobody says more
+        return "alive"
+    if told[_STATE] == b"Z" and int(told[_THREADS]) <= 1:
+        return "gone"  # it has ended, and its parent has not asked how
+    if owner.created is None or _began(int(told[_STARTED])) < owner.created + _SLACK:
         return "alive"
     return "replaced"
 
 
-def _began(pid: int, proc: str) -> float | None:
-    """When the process began, in seconds since 1970; None where nobody says."""
-    try:
-        with open(f"{proc}/{pid}/stat", "rb") as file:
-            # The name, in parentheses, may have anything in it.
-            ticks = int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return None
+def _began(ticks: int) -> float:
+    """When a process began, in seconds since 1970, of the clock's ticks since the machine did."""
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     return booted + ticks / os.sysconf("SC_CLK_TCK")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from statspout.client.mmap.errors import FormatError
@@ -31,16 +31,21 @@ class Found(NamedTuple):
     settled: bool
 
 
-def read_all(pattern: str | Collection[str] | None = None, byteorder: ByteOrder | None = None) -> Found:
+def read_all(
+    pattern: str | Collection[str] | None = None,
+    byteorder: ByteOrder | None = None,
+    wanted: Callable[[str], bool] = lambda _: True,
+) -> Found:
     """Every file of the pattern, or of several, which is :func:`default_glob` unless it is given. A folder is none.
 
-    A pattern without wildcards is a file that is to be there: FileNotFoundError is its error where it is not.
+    Only those whose path is ``wanted`` are opened. A pattern without wildcards is a file that is to be there:
+    FileNotFoundError is its error where it is not.
     """
     patterns = [default_glob()] if pattern is None else [pattern] if isinstance(pattern, str) else pattern
     before: dict[str, list[object]] | None = None
     missing: set[str] = set()
     for _ in range(_PASSES):
-        found, gone = _pass(dict.fromkeys(_paths(patterns)), byteorder)
+        found, gone = _pass(filter(wanted, dict.fromkeys(_paths(patterns))), byteorder)
         found.errors.update((path, error) for path, error in gone.items() if path in patterns)
         folds = {path: numbers for path, reader in found.readers.items() if (numbers := _folds(reader))}
         moving = any(number % 2 for numbers in folds.values() for number in numbers if isinstance(number, int))

@@ -76,9 +76,12 @@ def _parser() -> Parser:
 def _clean(patterns: Sequence[str], dry_run: bool, json: bool) -> int:
     cleaning = Cleaning(dry_run, quiet=json)
     for pattern in patterns:
-        for path in [pattern] if os.path.lexists(pattern) else sorted(glob.iglob(pattern)):
-            cleaning.look_at(path)
-        if not glob.has_magic(pattern) and not os.path.lexists(pattern):
+        if os.path.lexists(pattern):
+            cleaning.look_at(pattern)
+        elif glob.has_magic(pattern):
+            for path in sorted(glob.iglob(pattern)):
+                cleaning.look_at(path)
+        else:
             cleaning.keep(pattern, "No such file", "no such file")
     if json:
         told = {"removed": cleaning.removed, "alive": cleaning.alive, "kept": cleaning.kept, "dry_run": dry_run}

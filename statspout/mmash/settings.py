@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from statspout.client.mmap import default_glob
@@ -20,6 +20,12 @@ FILE = "MMASH_SETTINGS"
 """The variable that names the original's file of settings."""
 
 _HOST, _PORT = "127.0.0.1", 5002
+_RIGHT = {"PORT": "a port", "DEBUG": "True or False"}
+_IS: dict[str, Callable[[Any], bool]] = {
+    "a text": lambda value: isinstance(value, str),
+    "a port": lambda value: type(value) is int and 0 <= value <= 65535,
+    "True or False": lambda value: isinstance(value, bool),
+}
 _KNOWN = ("HOST", "PORT", "MMSTATS_GLOB", "DEBUG")
 
 
@@ -88,8 +94,7 @@ def _assigned(node: ast.stmt, path: str) -> tuple[str, Any]:
     value: Any = node.value.value
     if name not in _KNOWN:
         raise ConfigError(f"{where}: there is no {name}: {', '.join(_KNOWN)} are right")
-    wanted: type = {"PORT": int, "DEBUG": bool}.get(name, str)
-    if not isinstance(value, wanted) or (name == "PORT" and not 0 <= value <= 65535):
-        right = {"PORT": "a port", "DEBUG": "True or False"}.get(name, "a text")
+    right = _RIGHT.get(name, "a text")
+    if not _IS[right](value):
         raise ConfigError(f"{where}: {name} = {value!r} is wrong: {right} is right")
     return name, value

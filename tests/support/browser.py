@@ -59,7 +59,7 @@ class Browser:
 
     def run(self, script: str) -> Any:
         """What the script returns in the page."""
-        return self.driver.execute_script(script)  # type: ignore[no-untyped-call]  # selenium has no types for it
+        return self.driver.execute_script(script)
 
     def until(self, look: Any, timeout: float = 30.0) -> Any:
         """What ``look`` returns, as soon as that is true in the sense of ``if``."""
@@ -67,4 +67,4 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What was written to its console since the last call: errors, and what a policy forbade."""
-        return [str(entry["message"]) for entry in self.driver.get_log("browser")]
+        return [str(entry["message"]) for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]  # selenium has no types for it

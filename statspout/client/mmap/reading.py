@@ -45,13 +45,12 @@ def read_all(
     before: dict[str, list[object]] | None = None
     missing: set[str] = set()
     for _ in range(_PASSES):
-        found, gone = _pass(filter(wanted, dict.fromkeys(_paths(patterns))), byteorder)
-        found.errors.update((path, error) for path, error in gone.items() if path in patterns)
+        found, gone = _pass(filter(wanted, dict.fromkeys(_paths(patterns))), byteorder, patterns)
         folds = {path: numbers for path, reader in found.readers.items() if (numbers := _folds(reader))}
         moving = any(number % 2 for numbers in folds.values() for number in numbers if isinstance(number, int))
-        if gone.keys() <= missing and not moving and (not folds or folds == before):
+        if gone <= missing and not moving and (not folds or folds == before):
             return found
-        before, missing = dict(folds), set(gone)
+        before, missing = dict(folds), gone
     return found._replace(settled=False)
 
 
@@ -64,15 +63,16 @@ def _paths(patterns: Iterable[str]) -> Iterator[str]:
             yield pattern
 
 
-def _pass(paths: Iterable[str], byteorder: ByteOrder | None) -> tuple[Found, dict[str, FileNotFoundError]]:
-    """What these files have, and those that are there no more."""
-    found = Found({}, {}, settled=True)
-    gone: dict[str, FileNotFoundError] = {}
+def _pass(paths: Iterable[str], byteorder: ByteOrder | None, expected: Collection[str]) -> tuple[Found, set[str]]:
+    """What these files have, and those that are there no more; of the ``expected`` ones that is an error."""
+    found, gone = Found({}, {}, settled=True), set()
     for path in paths:
         try:
             found.readers[path] = MmStatsReader.from_file(path, byteorder)
         except FileNotFoundError as error:
-            gone[path] = error
+            gone.add(path)
+            if path in expected:
+                found.errors[path] = error
         except (FormatError, OSError) as error:
             if not os.path.isdir(path):
                 found.errors[path] = error

@@ -4,7 +4,7 @@
 
 const POINTS = 120;         // of each graph
 const MOST = 60;            // graphs at once
-const LABELS_EVERY = 5000;  // ms after which new labels are looked for
+const LABELS_EVERY = 2000;  // ms after which new labels are looked for
 const LONGEST = 30000;      // characters of a request; also of a label that is seen
 const WIDTH = 600, HEIGHT = 100;
 
@@ -79,7 +79,7 @@ class Graph {
 
   take(time, values) {
     if (this.kind === "text") {
-      this.now.textContent = [...new Set(values)].map(String).join(" · ") || "--";
+      this.now.textContent = [...new Set(values.map(String))].filter((text) => text).join(" · ") || "--";
       return;
     }
     const known = values.filter((value) => value !== null && typeof value !== "string").map(Number);
@@ -157,7 +157,8 @@ function bands(points, x, y) {
 }
 
 async function asked(url) {
-  const answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+  // Of the origin: an address with a name and a password in it is not taken.
+  const answer = await fetch(new URL(url, location.origin), { cache: "no-store", signal: AbortSignal.timeout(10000) });
   if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
   return answer.json();
 }

@@ -46,9 +46,9 @@ files; the first line is all there is so far.
       --json                 an object a line: time, interval_s and fields
       --version              the version
 
-Unknown is --, in JSON null: a label that no file has, a text, NaN. A counter goes
-on from zero when its process is another one; what has gone with a process, or a
-thread, is not taken off.
+Unknown is --, in JSON null: a label that no file has, a text, NaN, and a moment in
+which threads end all the time. A counter goes on from zero when its process is
+another one; what has gone with a process, or a thread, is not taken off.
 
 The exit code is 0, 1 when one of the FIELDS was in no file, or is a text, or a file
 could not be read, 2 when an option is wrong.
@@ -163,6 +163,8 @@ class Poll:
         now = time.monotonic()
         self.interval, self._when = None if self._when is None else now - self._when, now
         self._tell(found)
+        if not found.settled:  # what threads leave to their process might be in it twice, or not at all
+            return [None] * len(self._fields)
         changes: dict[str, int | float] = {}
         for (field, process), seen in self._added_up(found).items():
             before = self._last.pop((field, process), None)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from statspout.client.mmap import FormatError, Found, MmStatsReader, default_glob, read_all
+from statspout.client.mmap import FormatError, Found, MmStatsReader, default_glob
+from statspout.client.mmap.reading import read_settled
 from statspout.errors import ConfigError
 from statspout.shapes import printable
 
 Json = int | float | bool | str | list["Json"] | None
+
+_PASSES = 10
+"""Times that all is read at most, where threads end all the time."""
 
 FILES = """\
   FILE      a file, or a pattern in quotes, which finds files that come later, too;
@@ -30,8 +37,31 @@ def patterns_of(arguments: Sequence[str]) -> list[str]:
 
 
 def read(patterns: Sequence[str]) -> Found:
-    """What the files have."""
-    return read_all(patterns)
+    """What the files have. One that is named, and no pattern, is an error where it is not there."""
+    paths: dict[str, bool] = {}
+
+    def find() -> list[str]:
+        paths.clear()
+        paths.update(_paths(patterns))
+        return [path for path, there in paths.items() if there]
+
+    found = read_settled(find, MmStatsReader.from_file, passes=_PASSES)
+    errors = {
+        path: FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) for path, there in paths.items() if not there
+    }
+    return found._replace(errors={path: error for path in paths if (error := (found.errors | errors).get(path))})
+
+
+def _paths(patterns: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """Each path, and whether it is there."""
+    for pattern in patterns:
+        # A file may be called as a pattern is written.
+        if os.path.lexists(pattern):
+            yield pattern, True
+        elif glob.has_magic(pattern):
+            yield from ((path, True) for path in sorted(glob.iglob(pattern)))
+        else:
+            yield pattern, False
 
 
 def none_found(patterns: Sequence[str]) -> str:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import glob
 import os
 import stat
+from collections.abc import Iterable
 
-from statspout.client.mmap import Found, InvalidMmStatsVersion, read_all
+from statspout.client.mmap import Found, InvalidMmStatsVersion, MmStatsReader
+from statspout.client.mmap.reading import read_settled
+
+_PASSES = 10
+"""Times that all is read at most, where threads end all the time."""
 
 _LONGEST = 1000
 """Characters of a pattern that a client asks for."""
@@ -29,10 +34,16 @@ class Files:
         statistics files is not even told.
         """
         if asked is None:
-            return read_all(self.pattern, wanted=self._inside)
-        found = read_all(os.path.join(glob.escape(self.folder), checked(asked)), wanted=self._inside)
+            return self._read(self.pattern)
+        found = self._read(os.path.join(glob.escape(self.folder), checked(asked)))
         bad = {path: error for path, error in found.errors.items() if _is_ours(error)}
         return found._replace(errors=bad)
+
+    def _read(self, pattern: str) -> Found:
+        def find() -> Iterable[str]:
+            return filter(self._inside, sorted(glob.iglob(pattern)))
+
+        return read_settled(find, MmStatsReader.from_file, passes=_PASSES)
 
     def _inside(self, path: str) -> bool:
         """Whether it is a file in the folder, also by its real path: a link may lead anywhere."""

@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +223,59 @@ def test_mmash_says_what_is_wrong_with_its_address_in_one_line(tmp_path: Path) -
             2,
             f"mmash: --address: {address} cannot be listened on: address already in use: another port is right\n",
         )
+
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/mmap-tools.md").read_text()
+
+
+def shown(command: str) -> str:
+    """What the page shows under a command, of which this is the beginning."""
+    found = re.search(rf"^    \$ {re.escape(command)}.*\n((?:    (?!\$ ).*\n)+)", PAGE, re.MULTILINE)
+    assert found is not None
+    return re.sub(r"^    ", "", found[1], flags=re.MULTILINE)
+
+
+def shape(text: str) -> str:
+    """The text without what is another one each time; columns and spaces stay."""
+    text = re.sub(r"/tmp/\S*/(?=webstats)", "/tmp/", text)
+    text = re.sub(r"(python\.version) .*", r"\1", text)
+    text = re.sub(r" +\d+(?= (?:\||$))", lambda found: "#" * len(found[0]), text, flags=re.MULTILINE)  # a column
+    return re.sub(r"\d+(\.\d+)?", "0", text)
+
+
+@pytest.fixture
+def webstats(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """The program of the page, once all of its threads count, and its folder."""
+    command = [sys.executable, str(ROOT / "examples/webstats.py")]
+    with subprocess.Popen(command, env=environment(where(tmp_path))) as process:
+        try:
+            while sum(stats["web.stats.status.2XX"] > 0 for stats in slurped(tmp_path)) < 3:
+                assert process.poll() is None
+            yield process, tmp_path
+        finally:
+            process.kill()
+
+
+def test_the_page_shows_what_slurpstats_and_pollstats_print(webstats: tuple[subprocess.Popen[bytes], Path]) -> None:
+    _, folder = webstats
+    first = run_tool("slurpstats", environ=where(folder)).out.split("\n\n")[0]
+    assert shape(first) == shape(shown("slurpstats").rstrip("\n"))
+    arguments = re.findall(r"\$ pollstats (.*)", PAGE)[0].split()
+    polled = run_tool("pollstats", "-d0.05", *arguments, environ=where(folder)).out
+    assert shape(polled) == shape(shown("pollstats"))
+
+
+def test_the_page_shows_what_mmash_answers(webstats: tuple[subprocess.Popen[bytes], Path]) -> None:
+    with Mmash(webstats[1]) as mmash:
+        client = mmash.client()
+        for path in re.findall(r"curl -s 'http://[\d.:]+(/.*)'", PAGE):
+            told = client.ask(path).body.decode() + "\n"
+            assert re.sub(r"\d+", "0", told) == re.sub(r"\d+", "0", shown(f"curl -s 'http://127.0.0.1:5002{path}'"))
+
+
+def test_the_page_shows_what_cleanstats_prints(webstats: tuple[subprocess.Popen[bytes], Path]) -> None:
+    process, folder = webstats
+    process.kill()
+    process.wait()
+    assert shape(run_tool("cleanstats", environ=where(folder)).out) == shape(shown("cleanstats"))

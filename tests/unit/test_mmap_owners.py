@@ -68,12 +68,12 @@ def test_a_process_that_began_long_after_the_file_was_made_is_another_one() -> N
     assert fate(Owner(os.getpid(), time.time() - 10 * 365 * 86_400)) == "replaced"
 
 
-def test_a_process_that_began_a_moment_after_it_may_be_the_same_as_clocks_are_corrected() -> None:
+def test_a_process_that_began_within_a_minute_of_it_may_be_the_same_as_clocks_are_corrected() -> None:
     began = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
     began += ticks / os.sysconf("SC_CLK_TCK")
-    assert fate(Owner(os.getpid(), began - 5)) == "alive"
-    assert fate(Owner(os.getpid(), began - 15)) == "replaced"
+    assert fate(Owner(os.getpid(), began - 50)) == "alive"
+    assert fate(Owner(os.getpid(), began - 70)) == "replaced"
 
 
 @pytest.mark.parametrize("pid", [2**22 + 1, 2**32 - 1])

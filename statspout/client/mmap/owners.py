@@ -15,7 +15,7 @@ from statspout.client.mmap.reader import MmStatsReader
 PID, CREATED = "sys.pid", "sys.created"
 """What the labels end with, behind a model's prefix, that tell a process and when its file was made."""
 
-_SLACK = 10.0
+_SLACK = 60.0
 """Seconds by which a process has to be younger than a file not to be its writer: clocks are corrected."""
 
 _STATE, _THREADS, _STARTED = 0, 17, 19

@@ -12,11 +12,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from statspout.client.addresses import PORT, Address, Transport
+from statspout.cmd.arguments import Parser, number
 from statspout.errors import ConfigError
 from statspout.logs import counted, printed
 from statspout.repository import Repository
@@ -351,17 +352,11 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(arguments[:at]), command
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}: statspout listen --help says what is right")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(prog="statspout listen", add_help=False, allow_abbrev=False)
-    parser.add_argument("-h", "--help", action="store_true")
+def _parser() -> Parser:
+    parser = Parser("statspout listen")
     parser.add_argument("-s", "--search-for", type=_text)
-    parser.add_argument("-w", "--wait-for", type=_number(int, 1), default=1)
-    parser.add_argument("-t", "--timeout", type=_number(float, 0), default=10.0)
+    parser.add_argument("-w", "--wait-for", type=number(int, 1), default=1)
+    parser.add_argument("-t", "--timeout", type=number(float, 0), default=10.0)
     parser.add_argument("-V", "--validate", action="store_true")
     parser.add_argument("--dialect", choices=list(RULES), default="statspout")
     parser.add_argument("--address")
@@ -372,17 +367,3 @@ def _text(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("it is empty: a part of a metric's name is right")
     return text
-
-
-def _number(kind: Callable[[str], float], least: float) -> Callable[[str], float]:
-    def convert(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = -1
-        if not least <= value < float("inf"):
-            what = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text!r} is wrong: {what} of {least} or more is right")
-        return value
-
-    return convert

@@ -202,7 +202,7 @@ PARTS = {
             "mmap-readers",
             "statsd",
             "redis",
-        )  # fmt: skip
+        )
     },
     "docs/reliability.md": {"soak": partial(results, "soak")},
     "docs/prometheus.md": {

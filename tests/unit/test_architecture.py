@@ -32,7 +32,7 @@ LAYERS = [
     ["instances"],
     ["config"],
     ["web"],
-    ["sources", "delivery", "repositories"],
+    ["sources", "delivery", "repositories", "mmash"],
     ["router"],
     ["health", "announce", "reload"],
     ["daemon"],

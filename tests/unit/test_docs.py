@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 
 from statspout.client.environment import DIALECT
+from statspout.cmd.cleanstats import main as cleanstats
 from statspout.cmd.listen import VARIABLES
 from statspout.cmd.main import main
+from statspout.cmd.mmash import main as mmash
+from statspout.cmd.pollstats import main as pollstats
+from statspout.cmd.slurpstats import main as slurpstats
 from statspout.config import configure
 from statspout.instances import shown
 from statspout.options import settings_of
@@ -57,6 +61,8 @@ def test_every_flag_in_the_text_exists(page: Path, capsys: pytest.CaptureFixture
     known |= {"--paint.color"}  # of a class that changed its mind
     known |= {"--name"}  # of docker run
     main(["listen", "--help"])
+    for tool in (slurpstats, pollstats, cleanstats, mmash):
+        tool(["--help"])
     known |= set(re.findall(r"--[a-z]+(?:-[a-z]+)*", capsys.readouterr().out))
     for script in (ROOT / "bench").glob("*.py"):
         known |= set(re.findall(r'add_argument\("(--[a-z]+)"', script.read_text()))

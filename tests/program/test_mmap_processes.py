@@ -193,9 +193,8 @@ def test_a_child_neither_folds_nor_holds_what_is_its_parents(tmp_path: Path) -> 
 step = threading.Barrier(2)
 def work(): stats.hits.incr(2); step.wait(); time.sleep(60)
 threading.Thread(target=work, daemon=True).start(); step.wait(); stats.hits.incr(1)
-child = os.fork()
-if child == 0: time.sleep(60)
-print(child, flush=True); time.sleep(60)
+if os.fork() == 0: print(os.getpid(), flush=True)    # the child is told of by itself, when it has come into its own
+time.sleep(60)
 """,
     ) as process:
         assert process.stdout is not None

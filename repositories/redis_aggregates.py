@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 from statspout import Container, Rejected, RepositoryError, Sample
-from statspout.client.redis.keys import Keyspace
+from statspout.client.redis.keys import PROCESS, Keyspace
 from statspout.client.redis.records import Record
 from statspout.client.redis.script import call, calls, write
 from statspout.repositories.redis_numbers import Numbers
@@ -16,6 +18,9 @@ _SLACK = 100
 """Entries of a history, beyond those that are looked for, among which they are looked for."""
 
 _PAGE = 1000
+
+_MARKED = 600.0
+"""Seconds after which our mark is renewed; it expires after ten times as many."""
 
 
 class Owned(NamedTuple):
@@ -32,10 +37,12 @@ class Aggregates:
         self._space = Keyspace(namespace)
         self._history = history
         self._numbers = numbers
+        self._marked = -math.inf
 
     def push(self, client: Any, batch: Sequence[Sample], *, again: bool) -> None:
         """Store the numbers of ``batch``; with ``again``, those that are not there yet."""
         self._numbers.undo()
+        self._mark(client, again)
         rejected: dict[int, str] = {}
         owned = list(self._made(batch, rejected))
         if again:
@@ -48,6 +55,13 @@ class Aggregates:
     def clear(self, container: Container) -> None:
         """Forget a container that is gone."""
         self._numbers.clear(container)
+
+    def _mark(self, client: Any, again: bool) -> None:
+        """Leave word that it is this program that writes here: it is not to read it."""
+        now = time.monotonic()
+        if again or now - self._marked >= _MARKED:
+            client.set(self._space.writer(PROCESS), "", ex=round(10 * _MARKED))
+            self._marked = now
 
     def _made(self, batch: Sequence[Sample], rejected: dict[int, str]) -> Iterator[Owned]:
         """What there is to record; adds to ``rejected`` the samples of which nothing can be, and why."""

@@ -51,8 +51,9 @@ def _unused(given: Mapping[str, Any]) -> Iterator[str]:
         if name in given and not given.get("spool.dir"):
             yield f"--{name} has no effect without --spool.dir"
     for name in given:
-        if name.startswith("listen.statsd-") and not given.get("listen.statsd"):
-            yield f"--{name} has no effect without --listen.statsd"
+        for source in ("listen.statsd", "listen.redis"):
+            if name.startswith(f"{source}-") and not given.get(source):
+                yield f"--{name} has no effect without --{source}"
 
 
 def _misspelt(environ: Mapping[str, str], settings: Sequence[Setting]) -> Iterator[str]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
 import pytest
 import redis as library
+from support.certificates import Authority
+from support.influxdb import free_port
 from support.redis import RedisServer
 
 from statspout import Container, ContainerSample, Metric, Rejected, Repository, RepositoryError, Sample, Summary
 from statspout.client.redis import fetch_stats, stat_history
 from statspout.client.redis.records import hash_context
+from statspout.delivery.backoff import Backoff
+from statspout.delivery.delivery import Delivery
 from statspout.handling import Handling, Selection
 from statspout.repositories.redis import Redis
 from statspout.repositories.redis_aggregates import Aggregates
@@ -262,6 +268,37 @@ def test_what_is_no_number_is_rejected_and_its_neighbours_are_stored(
     repository.close()
 
 
+def crash(server: RedisServer) -> None:
+    server.stop()
+    time.sleep(0.3)
+    server.start()
+
+
+@pytest.mark.parametrize("mode", ["aggregates", "stream"])
+def test_killed_and_restarted_under_load_it_has_every_sample_once_and_the_books_balance(mode: Any) -> None:
+    async def main(server: RedisServer) -> Delivery:
+        repository = Redis(url=server.url, mode=mode, history=1_000_000, handling=Handling(flush_interval=0))
+        delivery = Delivery(repository, backoff=Backoff(0.01, 0.1))
+        delivery.start()
+        for at in range(300):
+            delivery.put([reading(at, f"c{number}", pids=at) for number in range(20)])
+            await asyncio.sleep(0.01)
+            if at in (100, 200):
+                outage = asyncio.create_task(asyncio.to_thread(crash, server))
+        await outage
+        await delivery.stop(30)
+        return delivery
+
+    with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server, server.client() as client:
+        books = asyncio.run(main(server)).books
+        assert (books.collected, books.delivered, dict(books.dropped), books.balanced) == (6000, 6000, {}, True)
+        assert books.failures > 0, "it was not noticed at all"
+        if mode == "stream":
+            assert client.xlen("statspout") == 6000
+        else:
+            assert {int(client.get(key)) for key in client.keys("STATSPOUT::COUNT*")} == {300}
+
+
 TROUBLE = [
     ("full", {}, "maxmemory"),
     ("replica", {}, "it is a replica: --redis.url has to be where the primary is"),
@@ -365,3 +402,41 @@ def test_an_entry_of_somebody_else_with_a_later_id_is_in_nobodys_way(redis: Any,
     repository.push(samples(3))
     assert redis.xlen("statspout") >= 4
     repository.close()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def encrypted(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
+    """The port of a Redis with TLS; and its unix socket."""
+    port, path = free_port(), str(tmp_path_factory.mktemp("socket") / "redis.sock")
+    with RedisServer(
+        "--save", "", "--tls-port", str(port), "--tls-auth-clients", "no", "--unixsocket", path,
+        "--tls-cert-file", str(authority.cert("server")), "--tls-key-file", str(authority.key("server")),
+        "--tls-ca-cert-file", str(authority.ca),
+    ):  # fmt: skip
+        yield port, path
+
+
+def test_over_tls_with_an_authority_and_over_a_unix_socket(encrypted: tuple[int, str], authority: Authority) -> None:
+    port, path = encrypted
+    opened_and_pushed(repository := Redis(url=f"rediss://127.0.0.1:{port}", tls_ca=str(authority.ca)))
+    repository.close()
+    opened_and_pushed(repository := Redis(url=f"unix://{path}?db=3"))
+    repository.close()
+
+
+def test_a_certificate_of_nobody_we_know_is_refused(encrypted: tuple[int, str]) -> None:
+    with pytest.raises(RepositoryError, match="certificate"):
+        Redis(url=f"rediss://127.0.0.1:{encrypted[0]}").open()
+
+
+def test_a_redis_cluster_is_told_from_a_redis() -> None:
+    with RedisServer("--save", "", "--cluster-enabled", "yes") as server:
+        repository = Redis(url=server.url)
+        with pytest.raises(RepositoryError, match="it is one node of a Redis Cluster, of which a single Redis is"):
+            opened_and_pushed(repository)
+        repository.close()

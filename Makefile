@@ -15,13 +15,14 @@ test: ## run all tests against the built wheel; ARGS go to pytest
 check: ## lint, format, types, unit tests
 	@scripts/check
 
-bench: ## measure what a container-sample costs, and a StatsD line and call, beside other programs; ARGS go to the first
+bench: ## measure what a container-sample costs, a StatsD line and call, and a count in memory, beside other programs; ARGS go to the first
 	@scripts/setup-engine
 	@scripts/setup-peers
 	@scripts/install-wheel
 	@.venv-test/bin/python bench/run.py $(ARGS)
 	@.venv-test/bin/python bench/statsd.py
 	@.venv-test/bin/python bench/client.py
+	@.venv-test/bin/python bench/mmstats.py
 
 nightly: ## hundreds of thousands of bad inputs, long faults, and half an hour of soak; ARGS go to pytest
 	@scripts/nightly $(ARGS)

@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from statspout.catalogue import ENTRIES
+from statspout.client import mmap
 from statspout.client.dialects import DIALECTS, Type, series
+from statspout.client.mmap.layout import Column, encode
 from statspout.instances import EVERY, shown
 from statspout.options import Setting, is_list, settings_of, type_name
 from statspout.registry import load
@@ -132,6 +134,30 @@ def dashboards_table() -> str:
     return "\n".join(rows)
 
 
+def mmap_fields_table() -> str:
+    """Every field that a statistics file can have."""
+    rows = ["| field | type | values | |", "|---|---|---|---|"]
+    for name in (name for name in mmap.__all__ if name.endswith("Field")):
+        cls = getattr(mmap, name)
+        field = cls(value=1) if name.startswith("Static") else cls()
+        told = (inspect.getdoc(cls) or "").splitlines()[0].replace("``", "`").replace("**", "^")
+        rows.append(f"| `{name}` | `{field.code}` | {2 if field.buffered else 1} | {told} |")
+    return "\n".join(rows)
+
+
+def mmap_bytes() -> str:
+    """A file with one counter after one increment, in hexadecimal."""
+    data, (place,) = encode([Column("v", "Q", buffered=True)])
+    written = bytearray(data)
+    written[place : place + 9] = b"\1" + (1).to_bytes(8, "little")
+    parts = (("version", 1), ("label size", 2), ("label", 1), ("type size", 2), ("type", 1), ("write buffer", 1))
+    lines, at = [], 0
+    for name, size in (*parts, ("buffer 0", 8), ("buffer 1", 8)):
+        lines.append(f"    {written[at : at + size].hex(' '):<24}  {name}")
+        at += size
+    return "\n".join(lines)
+
+
 def results(name: str) -> str:
     """What a benchmark measured, as it was kept by ``--save``."""
     kept = json.loads((ROOT / f"docs/performance/{name}.json").read_text())
@@ -154,12 +180,18 @@ PARTS = {
     },
     "docs/influxdb.md": {"own": influxdb_own_table, "telegraf": influxdb_telegraf_table},
     "docs/metrics.md": {"metrics": metrics_table},
+    "docs/mmap-stats.md": {
+        "webstats": lambda: example("webstats.py"),
+        "fields": mmap_fields_table,
+        "bytes": mmap_bytes,
+    },
     "docs/repositories.md": {
         "every": lambda: options_table(EVERY),
         **{name: partial(options_table, name) for name in sorted(load().classes)},
     },
     "docs/performance.md": {
-        name: partial(results, name) for name in ("host", "still", "scale", "start", "client", "statsd")
+        name: partial(results, name)
+        for name in ("host", "still", "scale", "start", "client", "mmap", "mmap-reading", "mmap-readers", "statsd")
     },
     "docs/reliability.md": {"soak": partial(results, "soak")},
     "docs/prometheus.md": {

@@ -47,7 +47,7 @@ def setup(level: str, format: Literal["text", "json"] = "text") -> None:  # noqa
     handler.setFormatter(JsonLine(censored) if format == "json" else _OneLine("%(asctime)s %(levelname)s %(message)s"))
     handler.addFilter(_whole)
     root = logging.getLogger()
-    if all(getattr(other, "formatter", None).__class__ in (JsonLine, _OneLine) for other in root.handlers):
+    if all(isinstance(other.formatter, JsonLine | _OneLine) for other in root.handlers):
         root.handlers = [handler]
     for name, fixed in _LOGGERS.items():
         logger = logging.getLogger(name)

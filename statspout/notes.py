@@ -9,7 +9,7 @@ from typing import Any
 
 from statspout.logs import censored
 from statspout.options import Setting, env_name
-from statspout.values import Given
+from statspout.values import Given, spellings
 
 
 def without_effect(given: Mapping[str, Any], environ: Mapping[str, str], settings: Sequence[Setting]) -> list[str]:
@@ -51,17 +51,16 @@ def _unused(given: Mapping[str, Any]) -> Iterator[str]:
         if name in given and not given.get("spool.dir"):
             yield f"--{name} has no effect without --spool.dir"
     for name in given:
-        for source in ("listen.statsd", "listen.redis"):
-            if name.startswith(f"{source}-") and not given.get(source):
-                yield f"--{name} has no effect without --{source}"
+        source = name.partition("-")[0]
+        if name.startswith("listen.") and source != name and not given.get(source):
+            yield f"--{name} has no effect without --{source}"
 
 
 def _misspelt(environ: Mapping[str, str], settings: Sequence[Setting]) -> Iterator[str]:
     """Variables that are nearly ours. Those of repositories that are not loaded here are none of our business."""
-    names = {env_name(name) for setting in settings for name in setting.names}
-    former = {env_name(old.name) for setting in settings for old in setting.former}
-    known, old = ({*some, *(f"{name}_FILE" for name in some)} for some in (names, former))
+    known = {env_name(one.name): one for setting in settings for one in spellings(setting)}
+    right = [name for name, one in known.items() if not one.until]
     for variable in sorted(environ):
-        if variable.startswith("STATSPOUT_") and variable not in known | old:
-            for close in difflib.get_close_matches(variable, known, 1, 0.85):
+        if variable.startswith("STATSPOUT_") and variable not in known:
+            for close in difflib.get_close_matches(variable, right, 1, 0.85):
                 yield f"{variable} is no setting: did you mean {close}?"

@@ -139,11 +139,7 @@ class Setting:
     @property
     def flag(self) -> str:
         """Its flag on the command line; a secret's names a file."""
-        return self.flag_of(self.name)
-
-    def flag_of(self, name: str) -> str:
-        """Likewise for another name of it."""
-        return f"--{name}-file" if self.secret else f"--{name}"
+        return f"--{self.name}-file" if self.secret else f"--{self.name}"
 
     @property
     def env(self) -> str:

@@ -175,6 +175,30 @@ class Settings(Options):
         maximum=10_000_000,
         help="The most labels that are read; more are left out, and counted.",
     )
+    listen_mmap: tuple[str, ...] = option(
+        name="listen.mmap",
+        default=(),
+        help="Read statistics files that match a glob, such as `/run/stats/*.mmstats`; docs/mmap-stats.md.",
+    )
+    listen_mmap_interval: float | None = option(
+        name="listen.mmap-interval",
+        default=None,
+        minimum=0.1,
+        maximum=86_400,
+        help="Seconds between two looks at them; by default `--interval`.",
+    )
+    listen_mmap_gauges: tuple[str, ...] = option(
+        name="listen.mmap-gauges",
+        default=(),
+        help="Labels, or globs, of 64-bit numbers in them that are levels; all others without a sign are counts.",
+    )
+    listen_mmap_max_series: int = option(
+        name="listen.mmap-max-series",
+        default=100_000,
+        minimum=1,
+        maximum=10_000_000,
+        help="The most series that are taken from them; files for which there is no room are left out, and counted.",
+    )
     spool_dir: str = option(
         name="spool.dir", default="", help="Keep on disk, in this directory, what a repository could not store yet."
     )

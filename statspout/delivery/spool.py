@@ -312,12 +312,8 @@ class Spool:
             if samples is None:
                 self._freed.append(row.id)
                 self._books.drop("damaged", row.samples)
-                self._limited.warning(
-                    f"{self.name} damaged",
-                    "%s: %s in the spool cannot be read",
-                    self.name,
-                    counted(row.samples, "sample"),
-                )
+                lost = counted(row.samples, "sample")
+                self._limited.warning(f"{self.name} damaged", "%s: %s in the spool cannot be read", self.name, lost)
             else:
                 self.queue.load([Segment(time.monotonic(), samples, row.id)])
 

@@ -15,6 +15,7 @@ from statspout.sources.roster import Roster
 from statspout.telemetry import Heard
 
 _HOMES = {
+    "listen_mmap": "statspout.sources.apps.mmap.source:MmapSource",
     "listen_statsd": "statspout.sources.apps.statsd.source:StatsdSource",
     "listen_redis": "statspout.sources.apps.redis.source:RedisSource",
 }

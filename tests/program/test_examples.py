@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,3 +57,20 @@ def test_an_application_has_the_numbers_in_its_own_loop(engine: FakeEngine) -> N
     done = example("embed.py", engine.socket_path)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"busy (89|90|91) %\ncalm (9|10|11) %\n", done.stdout), done.stdout
+
+
+def test_a_web_application_counts_in_memory_and_the_page_sums_it_up(tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "docs/mmap-stats.md").read_text()
+    code = page.partition("summed up over all files:\n\n")[2].partition("\n\n    Counter({")[0].replace("\n    ", "\n")
+    environ = {**os.environ, "MMSTATS_PATH": str(tmp_path)}
+    with subprocess.Popen([sys.executable, EXAMPLES / "webstats.py"], env=environ) as application:
+        try:
+            until, out = time.monotonic() + 20, ""
+            while out.count(".status.") < 4 or ": 0" in out:
+                assert time.monotonic() < until, out
+                command = [sys.executable, "-c", code.strip()]
+                out = subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
+        finally:
+            application.kill()
+    assert sorted(eval(out, {"Counter": dict})) == [f"web.stats.status.{first}XX" for first in (2, 3, 4, 5)]
+    assert len(list(tmp_path.glob("webstats.py-*.mmstats"))) == 4

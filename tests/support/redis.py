@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -50,13 +50,18 @@ class RedisServer:
             self._process = subprocess.Popen(
                 self._command, env=server_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
-        deadline = time.monotonic() + _START
-        while not self._answers():
-            said = (self.work / "log").read_text(errors="replace")
-            assert self._process.poll() is None, f"Redis ended; its log:\n{said}"
-            assert time.monotonic() < deadline, f"Redis does not answer; its log:\n{said}"
-            time.sleep(0.02)
+        self.wait_for(self._answers)
         return self
+
+    def wait_for(self, happened: Callable[[], object]) -> None:
+        """Look again and again, until it is true."""
+        deadline = time.monotonic() + _START
+        while not happened():
+            said = (self.work / "log").read_text(errors="replace")
+            assert self._process is not None, "Redis was not started"
+            assert self._process.poll() is None, f"Redis ended; its log:\n{said}"
+            assert time.monotonic() < deadline, f"it did not come to it; Redis' log:\n{said}"
+            time.sleep(0.02)
 
     def stop(self) -> None:
         """End it at once, as a crash would."""
@@ -71,9 +76,13 @@ class RedisServer:
         shutil.rmtree(self.work, ignore_errors=True)
 
     def _answers(self) -> bool:
-        with contextlib.suppress(redis.ConnectionError), self.client() as client:
-            return bool(client.execute_command("PING"))
-        return False
+        try:
+            with self.client() as client:
+                return bool(client.execute_command("PING"))
+        except redis.AuthenticationError:
+            return True
+        except redis.ConnectionError:
+            return False
 
     def __enter__(self) -> Self:
         return self.start()

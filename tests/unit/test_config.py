@@ -166,6 +166,12 @@ def test_what_is_wrong_is_said_in_one_line(plugin: str, argv: list[str], environ
             {"STATSPOUT_REPOSITROY": "rest"},
             "STATSPOUT_REPOSITROY is no setting: did you mean STATSPOUT_RE",
         ),
+        (
+            [],
+            {"STATSPOUT_REST_PATH_FILE": "x"},
+            "STATSPOUT_REST_PATH_FILE is no setting: did you mean STATSPOUT_REST",
+        ),
+        ([], {"STATSPOUT_INFLUXDB_TOKEN_FILE": ""}, None),
     ],
 )
 def test_what_has_no_effect_is_said(argv: list[str], environ: dict[str, str], note: str | None) -> None:

@@ -346,6 +346,36 @@ def test_a_counter_of_a_thread_that_has_ended_counts_on_for_who_has_it() -> None
     assert total("hits.total") == 7
 
 
+def test_a_counter_of_a_thread_that_ends_loses_nothing_of_what_others_count_meanwhile(folder: Path) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    stats, over, done = Web(), threading.Event(), []
+    shared = [stats.hits]
+
+    def count() -> None:
+        counted = 0
+        while not over.is_set():
+            shared[-1].incr()
+            counted += 1
+        done.append(counted)
+
+    threads = [threading.Thread(target=count) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(100):
+            in_thread(lambda: shared.append(stats.hits))
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(before)
+    assert total("hits.total") == sum(done)
+    shared.clear()
+    gc.collect()
+    assert total("hits.total") == sum(done)
+
+
 def test_a_counter_that_threads_share_loses_nothing() -> None:
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -383,6 +413,7 @@ def test_a_storm_of_threads_loses_no_count_and_no_reader_sees_one_twice(folder: 
     over.set()
     reader.join()
     assert total("hits.total") == 300
+    assert sums
     assert sums == sorted(sums)
     assert len(names(folder)) == 2
 

@@ -11,16 +11,13 @@ child, where a store makes the file, and after the statistics were removed, wher
 from __future__ import annotations
 
 import warnings
-from collections import deque
-from collections.abc import Callable
-from math import fsum
 from mmap import mmap
 from struct import calcsize
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from statspout.client.mmap.layout import Column
 
-_INFINITY = float("inf")
+INFINITY = float("inf")
 _LARGEST_FLOAT = float.fromhex("0x1.ffffffp+127")
 """The least number that no float of 32 bits is near to."""
 
@@ -30,8 +27,8 @@ _WRAPS = 2**64
 class Opener(Protocol):
     """Who makes the file of a cell."""
 
-    def open(self) -> None:
-        """Have the file, and bind all of its cells."""
+    def open(self) -> bool:
+        """Have the file, and bind all of its cells. False to a signal handler that comes while that is done."""
 
 
 class _Unborn:
@@ -42,12 +39,25 @@ class _Unborn:
         self._opener = opener
 
     def __setitem__(self, place: Any, value: Any) -> None:
-        self._opener.open()
-        self._cell.values[place] = value
+        if self._opener.open():
+            self._cell.values[place] = value
 
     def __getitem__(self, place: Any) -> Any:
-        self._opener.open()
-        return self._cell.values[place]
+        return self._cell.values[place] if self._opener.open() else 0
+
+
+class _NoFile(Exception):
+    """There is none yet: whoever counts has to begin again when there is one."""
+
+
+class _Uncounted:
+    """Stands for the values of a counter without a file."""
+
+    def __setitem__(self, place: Any, value: Any) -> None:
+        raise _NoFile
+
+    def __getitem__(self, place: Any) -> Any:
+        raise _NoFile
 
 
 class _Removed:
@@ -98,7 +108,7 @@ class Cell:
     def _cast(self, view: memoryview) -> Any:
         return view.cast(self.code)  # type: ignore[call-overload]  # any code of struct: a field has no other
 
-    def _refused(self, value: object, error: Exception) -> Exception:
+    def refused(self, value: object, error: Exception) -> Exception:
         """The error for a value that the field cannot have."""
         shown = repr(value)[:40]
         if isinstance(error, TypeError):
@@ -135,7 +145,7 @@ class Number(Cell):
             self.values[buffer] = value
             self.flag[0] = self.next = buffer ^ 1
         except (TypeError, ValueError, OverflowError) as error:
-            raise self._refused(value, error) from None
+            raise self.refused(value, error) from None
 
 
 class Float(Number):
@@ -146,10 +156,10 @@ class Float(Number):
     def set(self, value: Any) -> None:
         """As of any number."""
         try:
-            if _LARGEST_FLOAT <= abs(value) < _INFINITY:
-                raise self._refused(value, ValueError())
+            if _LARGEST_FLOAT <= abs(value) < INFINITY:
+                raise self.refused(value, ValueError())
         except TypeError as error:
-            raise self._refused(value, error) from None
+            raise self.refused(value, error) from None
         super().set(value)
 
 
@@ -167,7 +177,7 @@ class Single(Number):
         try:
             self.values[0] = value
         except (TypeError, ValueError, OverflowError) as error:
-            raise self._refused(value, error) from None
+            raise self.refused(value, error) from None
 
 
 class Text(Cell):
@@ -214,10 +224,28 @@ class Counter(Cell):
 
     __slots__ = ("_value",)
 
+    def __init__(self, column: Column, opener: Opener) -> None:
+        self._value = 0
+        super().__init__(column, opener)
+
+    def bind(self, memory: mmap, at: int) -> None:
+        """As of any field; what a signal handler has counted meanwhile is there at once."""
+        super().bind(memory, at)
+        if self._value:
+            self.value = self._value
+
     def unbind(self) -> None:
         """Begin anew."""
-        self._value = 0
-        super().unbind()
+        self.take()
+
+    def take(self) -> int:
+        """What was counted, as the last that is known of it: who counts on begins at 0, and in another file."""
+        flag, values = bytearray(1), _Uncounted()
+        # No call from here on, as in `incr`.
+        value = self._value
+        self._value = self.next = 0
+        self.flag, self.values = flag, values
+        return value
 
     def incr(self, amount: int = 1) -> None:
         """Add to it. TypeError for what is no whole number, ValueError for what would make it less than 0."""
@@ -228,12 +256,20 @@ class Counter(Cell):
             self.values[buffer] = value
             self.flag[0] = self.next = buffer ^ 1
             self._value = value
+        except _NoFile:
+            self._incr_first(amount)
         except (TypeError, ValueError) as error:
             self._incr_past(amount, error)
 
+    def _incr_first(self, amount: int) -> None:
+        if self._opener.open():
+            self.incr(amount)  # by then others may have counted
+        else:
+            self._value += amount
+
     def _incr_past(self, amount: int, error: Exception) -> None:
         if isinstance(error, TypeError) or self._value + amount < 0:
-            raise self._refused(amount, error) from None
+            raise self.refused(amount, error) from None
         self.value = (self._value + amount) % _WRAPS
 
     def inc(self, n: int = 1) -> None:
@@ -253,153 +289,8 @@ class Counter(Cell):
             self.values[buffer] = value
             self.flag[0] = self.next = buffer ^ 1
             self._value = value
+        except _NoFile:
+            if self._opener.open():
+                self.value = value
         except (TypeError, ValueError) as error:
-            raise self._refused(value, error) from None
-
-
-class Average(Cell):
-    """The mean of all that was added."""
-
-    __slots__ = ("_count", "_total")
-
-    def unbind(self) -> None:
-        """Begin anew."""
-        self._total = 0.0
-        self._count = 0
-        super().unbind()
-
-    def add(self, value: float) -> None:
-        """Add a number; TypeError for what is none, ValueError for NaN, and for what makes the sum infinite."""
-        try:
-            total = self._total + value
-            if not -_INFINITY < total < _INFINITY:
-                raise ValueError
-            self._total = total
-            self._count += 1
-            buffer = self.next
-            self.values[buffer] = total / self._count
-            self.flag[0] = self.next = buffer ^ 1
-        except (TypeError, ValueError, OverflowError) as error:
-            raise self._refused(value, error) from None
-
-    @property
-    def value(self) -> float:
-        """The mean, 0 before there is one."""
-        return float(self.values[self.next ^ 1])
-
-
-class MovingAverage(Cell):
-    """The mean of the last ``size`` numbers, or of all while they are fewer."""
-
-    __slots__ = ("_last", "_size")
-
-    def __init__(self, column: Column, opener: Opener, size: int) -> None:
-        self._size = size
-        super().__init__(column, opener)
-
-    def unbind(self) -> None:
-        """Begin anew."""
-        self._last: deque[float] = deque(maxlen=self._size)
-        super().unbind()
-
-    def add(self, value: float) -> None:
-        """Add a number; TypeError for what is none, ValueError for NaN and infinity."""
-        try:
-            if not -_INFINITY < value < _INFINITY:
-                raise ValueError
-            last = self._last
-            last.append(value)
-            mean = fsum(last) / len(last)
-        except OverflowError:
-            mean = fsum(one / len(last) for one in last)
-        except (TypeError, ValueError) as error:
-            raise self._refused(value, error) from None
-        buffer = self.next
-        self.values[buffer] = mean
-        self.flag[0] = self.next = buffer ^ 1
-
-    @property
-    def value(self) -> float:
-        """The mean, 0 before there is one."""
-        return float(self.values[self.next ^ 1])
-
-
-class Timer(MovingAverage):
-    """The mean of the last durations, in seconds; ``clock`` gives the seconds of a moment."""
-
-    __slots__ = ("clock", "latest", "started")
-
-    def __init__(self, column: Column, opener: Opener, size: int, clock: Callable[[], float]) -> None:
-        self.clock = clock
-        super().__init__(column, opener, size)
-
-    def unbind(self) -> None:
-        """Begin anew; what is timed now goes on."""
-        self.latest: Timing | None = None
-        self.started: Timing | None = None
-        super().unbind()
-
-
-class Timing:
-    """One measurement of a timer, and the timer: ``with stats.timer as timing:``, or ``stats.timer.start()``.
-
-    Each ``stats.timer`` is one of its own, so measurements may be nested, and run in any number of tasks at once.
-    """
-
-    __slots__ = ("_began", "_elapsed", "_timer")
-
-    def __init__(self, timer: Timer) -> None:
-        self._timer = timer
-        self._began: float | None = None
-        self._elapsed: float | None = None
-
-    def __enter__(self) -> Self:
-        timer = self._timer
-        self._elapsed = None
-        timer.latest = self
-        self._began = timer.clock()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
-
-    def start(self) -> None:
-        """Begin a measurement that the next ``stop`` of this timer ends."""
-        self._timer.started = self
-        self.__enter__()
-
-    def stop(self) -> None:
-        """End the measurement; RuntimeError where none was started."""
-        running = self if self._began is not None and self._elapsed is None else self._timer.started
-        if running is None or running.done:
-            raise RuntimeError(f"{self._timer.label}: stop without a start")
-        running._end()
-
-    def _end(self) -> None:
-        timer = self._timer
-        assert self._began is not None
-        self._elapsed = elapsed = timer.clock() - self._began
-        timer.add(elapsed)
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since it began, until it ended if it has; 0 before."""
-        if self._elapsed is not None:
-            return self._elapsed
-        return 0.0 if self._began is None else self._timer.clock() - self._began
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended."""
-        return self._elapsed is not None
-
-    @property
-    def value(self) -> float:
-        """The timer's mean in seconds, 0 before there is one."""
-        return self._timer.value
-
-    @property
-    def last(self) -> float:
-        """The seconds of the timer's latest measurement, which may be running; 0 before there is one."""
-        latest = self._timer.latest
-        return 0.0 if latest is None else latest.elapsed
+            raise self.refused(value, error) from None

@@ -12,21 +12,9 @@ from struct import error as struct_error
 from struct import pack
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar, overload
 
-from statspout.client.mmap.cells import (
-    Average,
-    Cell,
-    Counter,
-    Float,
-    MovingAverage,
-    Number,
-    Opener,
-    Single,
-    Text,
-    Timer,
-    Timing,
-    text_bytes,
-)  # fmt: skip
+from statspout.client.mmap.cells import Cell, Counter, Float, Number, Opener, Single, Text, text_bytes
 from statspout.client.mmap.layout import Column
+from statspout.client.mmap.means import Average, MovingAverage, Timer, Timing
 
 if TYPE_CHECKING:
     from statspout.client.mmap.model import BaseMmStats

@@ -19,20 +19,23 @@ _FIRST_BYTES = (b"", b"\0", b"\1")
 """What a statistics file begins with, also one that is not finished: no other file is ever replaced."""
 
 
-def create(path: str, content: bytes) -> tuple[str, mmap]:
+def create(path: str, content: bytes, mode: int | None = None) -> tuple[str, mmap]:
     """The file with this content, mapped; where its name is somebody's who is alive, it has a number before its ending.
 
-    OSError where it cannot be made. Who closes the mapping gives up the lock.
+    OSError where it cannot be made. Who closes the mapping gives up the lock. ``mode`` is its permissions, by default
+    what the process's mask leaves of 666.
     """
     folder, name = os.path.split(path)
     aside = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.new")
-    fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else 0o600)
     try:
         _lock(fd)
+        if mode is not None:
+            os.fchmod(fd, mode)
         # All of it, zeros too: a full disk is an error now, and would be a signal at a store to memory.
-        written = os.write(fd, content)
-        if written < len(content):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
         memory = mmap(fd, len(content))  # has a descriptor of its own, which keeps the lock
         return _publish(aside, path), memory
     finally:
@@ -41,7 +44,7 @@ def create(path: str, content: bytes) -> tuple[str, mmap]:
 
 
 def unlink(path: str) -> None:
-    """Have it gone, if that can be."""
+    """Have it gone, if that can be; nothing is called the empty path."""
     with suppress(OSError):
         os.unlink(path)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import struct
 import sys
+from collections import deque
 from collections.abc import Iterable
 from functools import lru_cache
 from mmap import PAGESIZE as PAGE
@@ -24,14 +25,21 @@ from typing import Literal, NamedTuple
 from statspout.client.mmap.errors import FormatError, InvalidMmStatsVersion
 
 ByteOrder = Literal["little", "big"]
+Value = int | float | bool | str
 
 VERSION = 1
 UNBUFFERED = 255
 LONGEST = 65_535
 """Bytes of a label, or of a type, at most."""
 
+FIELDS = 100_000
+"""Fields of a file that is read, at most: of each comes more than it takes in the file."""
+
 FOLDS = "sys.folds"
 """The label, behind the prefix, of twice the number of threads that have ended, one more while another one does."""
+
+PUBLISHED = "org.statspout.version"
+"""The label, behind the prefix, by which a file is known that statspout publishes about somebody else."""
 
 _CODE = 20
 """Bytes of a type at most: longer ones are none."""
@@ -61,26 +69,28 @@ class Place(NamedTuple):
 
 
 class Type(NamedTuple):
-    """What a value is made of: its code as a text, and what reads one."""
+    """What a value is made of: its code as a text, the one that is the same on every machine, and its bytes."""
 
     code: str
-    value: struct.Struct
+    part: str
+    size: int
 
 
 @lru_cache(maxsize=1024)
-def type_of(code: bytes, order: ByteOrder) -> Type | None:
+def type_of(code: bytes) -> Type | None:
     """The type of this code; None where it is not one of ``struct``'s codes for one value.
 
     The sizes are this machine's: a file is read where it is written.
     """
     if _TEXT.fullmatch(code):
-        return Type(code.decode(), struct.Struct(code))
+        text = code.decode()
+        return Type(text, text, struct.calcsize(text))
     if len(code) != 1 or code not in b"bBhHiIlLqQnNPefd?c":
         return None
     text = standard = code.decode()
     if code in b"bBhHiIlLqQnNP":
         standard = _INTEGERS[code in b"bhilqn"][struct.calcsize(text)]
-    return Type(text, struct.Struct(_MARKS[order] + standard))
+    return Type(text, standard, struct.calcsize(f"={standard}"))
 
 
 def encode(columns: Iterable[Column]) -> tuple[bytes, list[int]]:
@@ -108,14 +118,74 @@ def label_bytes(label: str) -> bytes:
     return data
 
 
-def parse(data: bytes, order: ByteOrder | None = None) -> tuple[list[Place], ByteOrder]:
-    """Where everything in a file is, in the order of the file, and its byte order, found out where it is not given.
+class Layout:
+    """Where everything in a file is. Files of one program have the same, whatever their values are."""
+
+    def __init__(self, places: list[Place], order: ByteOrder, data: bytes) -> None:
+        self.places = places
+        self.order = order
+        self.size = len(data)
+        """Bytes of such a file."""
+        self._end = min(self.size, (places[-1].end if places else 1) + 2)
+        mask, parts, self._columns, at, index = bytearray(b"\xff" * self._end), [], [], 1, 0
+        for place in places:
+            buffered = data[place.at] != UNBUFFERED
+            parts.append(f"{place.at - at}xB{(1 + buffered) * place.type.part}")
+            self._columns.append((place.label, index, buffered))
+            index += 2 + buffered
+            # Of two values either may be the one that is written next; all else of what is written once never changes.
+            mask[place.at : place.end] = (b"\xfe" if buffered else b"\xff").ljust(place.end - place.at, b"\0")
+            at = place.end
+        self._values = struct.Struct(f"{_MARKS[order]}x{''.join(parts)}")
+        self._mask = int.from_bytes(mask)
+        self._same = self._mask & int.from_bytes(data[: self._end])
+
+    def fits(self, data: bytes) -> bool:
+        """Whether a file has this layout: all but its values is the same."""
+        return len(data) == self.size and self._mask & int.from_bytes(data[: self._end]) == self._same
+
+    def values(self, data: bytes | bytearray) -> list[Value]:
+        """The values of a file that has this layout, in its order."""
+        found = self._values.unpack_from(data)
+        # The write buffer comes first: 0 leads to the second of two values, 1 to the first.
+        values = [found[at + 2 - found[at] if buffered else at + 1] for _, at, buffered in self._columns]
+        return [_text(value) if isinstance(value, bytes) else value for value in values]
+
+    @property
+    def buffered(self) -> list[bool]:
+        """Of each field, whether a file has two values of it."""
+        return [buffered for _, _, buffered in self._columns]
+
+
+def _text(value: bytes) -> str:
+    return value.partition(b"\0")[0].decode("utf-8", "ignore")
+
+
+def parse(data: bytes, order: ByteOrder | None = None) -> Layout:
+    """Where everything in a file is, and its byte order, which is found out where it is not given.
 
     FormatError where the file is not one of format version 1: cut off, or a type, a length or a write buffer that there
     is not. Nothing is taken, or kept, of the size that a length in it says.
     """
     if data[:1] != bytes([VERSION]):
         raise InvalidMmStatsVersion(f"version {data[0]}, not {VERSION}" if data else "empty: no version")
+    for known in list(_known):  # another thread may add to it
+        if known.fits(data) and order in (None, known.order):
+            return known
+    layout = _parsed(data, order)
+    if layout.size <= _KEPT:
+        _known.appendleft(layout)
+    return layout
+
+
+_KEPT = 2**18
+"""Bytes of a file whose layout is remembered, at most."""
+
+_known: deque[Layout] = deque(maxlen=16)
+"""The last layouts: a thousand processes of a program have one."""
+
+
+def _parsed(data: bytes, order: ByteOrder | None) -> Layout:
     if order is not None:
         places, wrong = _places(data, order)
     else:
@@ -129,7 +199,7 @@ def parse(data: bytes, order: ByteOrder | None = None) -> tuple[list[Place], Byt
                 places, wrong, order = swapped, still, other
     if wrong:
         raise FormatError(wrong)
-    return places, order
+    return Layout(places, order, data)
 
 
 def _places(data: bytes, order: ByteOrder) -> tuple[list[Place], str]:
@@ -153,7 +223,7 @@ def _places(data: bytes, order: ByteOrder) -> tuple[list[Place], str]:
         if start + size + 1 > end:
             return places, _cut(places, f"type of {label[:40]!r}", start, size + 1, end)
         code = data[start : start + size]
-        kind = type_of(code, order) if size <= _CODE else None
+        kind = type_of(code) if size <= _CODE else None
         if kind is None:
             return places, f"{label[:40]!r} at byte {start}: {code[:20]!r} is no type of one value"
         start += size
@@ -163,9 +233,11 @@ def _places(data: bytes, order: ByteOrder) -> tuple[list[Place], str]:
                 places,
                 f"{label[:40]!r} at byte {start}: write buffer {buffer}: 0, 1 or {UNBUFFERED} are right",
             )
-        at = start + 1 + kind.value.size * (1 if buffer == UNBUFFERED else 2)
+        at = start + 1 + kind.size * (1 if buffer == UNBUFFERED else 2)
         if at > end:
             return places, _cut(places, f"value of {label[:40]!r}", start + 1, at - start - 1, end)
+        if len(places) == FIELDS:
+            return places, f"more than {FIELDS} fields"
         places.append(Place(label, kind, start, at))
     return places, ""
 

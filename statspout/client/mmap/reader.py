@@ -2,7 +2,8 @@
 
 A file is copied, and copied again: a field that is the same in both was not being written, so its value is whole. One
 that is not is copied alone until it is the same twice, or often enough: then the quickest copy counts, in which nothing
-has come between the byte that says which value is right and that value.
+has come between the byte that says which value is right and that value. It is whole unless somebody writes the field
+twice while it is copied, which no writer in Python can.
 
 Nothing is mapped: whoever cuts off a file that others have mapped ends them, with a signal.
 """
@@ -16,18 +17,16 @@ from time import perf_counter_ns
 from typing import NamedTuple, Self
 
 from statspout.client.mmap.errors import FormatError
-from statspout.client.mmap.layout import UNBUFFERED, VERSION, ByteOrder, Place, parse
+from statspout.client.mmap.layout import VERSION, ByteOrder, Layout, Place, Value, parse
 
-LIMIT = 64 * 2**20
+LIMIT = 16 * 2**20
 """Bytes of a file that is read, at most."""
 
-_COPIES = 50
-"""Copies of a field that changes all the time; each takes about a microsecond."""
+_COPIES = 4
+"""Copies of a field that changes all the time: each takes its memory away from the writer's processor."""
 
 _READS = 5
 """Times that a file is read whose fields are not where they were a moment ago."""
-
-Value = int | float | bool | str
 
 
 class Stat(NamedTuple):
@@ -53,13 +52,20 @@ class MmStatsReader:
     NaN and infinity among them; a text ends at its first NUL, and bytes in it that are no UTF-8 are left out.
     """
 
-    def __init__(self, entries: list[Entry], byteorder: ByteOrder) -> None:
-        self.entries = entries
-        self.byteorder = byteorder
+    def __init__(self, layout: Layout, values: list[Value]) -> None:
+        self._layout = layout
+        self._values = values
+        self.byteorder = layout.order
         self.version = VERSION
 
     def __iter__(self) -> Iterator[Stat]:
-        return (Stat(entry.label, entry.value) for entry in self.entries)
+        return (Stat(place.label, value) for place, value in zip(self._layout.places, self._values, strict=True))
+
+    @property
+    def entries(self) -> list[Entry]:
+        """All that is known of each field."""
+        fields = zip(self._layout.places, self._values, self._layout.buffered, strict=True)
+        return [Entry(place.label, value, place.type.code, buffered) for place, value, buffered in fields]
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], byteorder: ByteOrder | None = None) -> Self:
@@ -84,20 +90,24 @@ class MmStatsReader:
     @classmethod
     def from_bytes(cls, data: bytes, byteorder: ByteOrder | None = None) -> Self:
         """Read what a file has; FormatError where it is not one of format version 1, whole."""
-        places, order = parse(data, byteorder)
-        return cls([_entry(place, data[place.at : place.end]) for place in places], order)
+        layout = parse(data, byteorder)
+        return cls(layout, layout.values(data))
 
 
-def _read(fd: int, byteorder: ByteOrder | None) -> tuple[list[Entry], ByteOrder]:
+def _read(fd: int, byteorder: ByteOrder | None) -> tuple[Layout, list[Value]]:
     size = _size(fd)
     data = _copy(fd, size)
     for _ in range(_READS):
-        places, order = parse(data, byteorder)
+        layout = parse(data, byteorder)
         again = _copy(fd, size)
         if again == data:
-            return [_entry(place, data[place.at : place.end]) for place in places], order
-        if len(again) == len(data) and _outline(again, places) == _outline(data, places):
-            return [_entry(place, _settled(fd, place, data, again)) for place in places], order
+            return layout, layout.values(data)
+        if layout.fits(again):
+            settled = bytearray(again)
+            for place in layout.places:
+                if data[place.at : place.end] != again[place.at : place.end]:
+                    settled[place.at : place.end] = _settled(fd, place, again[place.at : place.end])
+            return layout, layout.values(settled)
         data = again  # it is another file's: somebody writes it anew
     raise FormatError("its fields are other ones each time that it is read")
 
@@ -116,18 +126,8 @@ def _copy(fd: int, size: int) -> bytes:
     return os.pread(fd, size, 0)
 
 
-def _outline(data: bytes, places: list[Place]) -> list[bytes]:
-    """What never changes in a file: all but the values, and which one of two is right."""
-    edges = [0, *(edge for place in places for edge in (place.at, place.end))]
-    between = [data[start:end] for start, end in zip(edges[::2], edges[1::2], strict=False)]
-    return between + [b"" if data[place.at] in (0, 1) else data[place.at : place.at + 1] for place in places]
-
-
-def _settled(fd: int, place: Place, data: bytes, again: bytes) -> bytes:
+def _settled(fd: int, place: Place, before: bytes) -> bytes:
     """The field's write buffer and values, copied at a moment at which nobody was writing the one that is right."""
-    before = again[place.at : place.end]
-    if before == data[place.at : place.end]:
-        return before
     size = place.end - place.at
     quickest, chosen = 1 << 62, before
     for _ in range(_COPIES):
@@ -142,13 +142,3 @@ def _settled(fd: int, place: Place, data: bytes, again: bytes) -> bytes:
             quickest, chosen = took, copied
         before = copied
     return chosen
-
-
-def _entry(place: Place, data: bytes) -> Entry:
-    """The field with its value, of its write buffer and values."""
-    kind = place.type
-    buffered = data[0] != UNBUFFERED
-    (value,) = kind.value.unpack_from(data, 1 + kind.value.size if data[0] == 0 else 1)
-    if isinstance(value, bytes):
-        value = value.partition(b"\0")[0].decode("utf-8", "ignore")
-    return Entry(place.label, value, kind.code, buffered)

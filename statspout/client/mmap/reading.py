@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from statspout.client.mmap.errors import FormatError
@@ -31,26 +31,46 @@ class Found(NamedTuple):
     settled: bool
 
 
+Folds = Mapping[str, list[object]]
+"""What ``sys.folds`` was, by the path of each file that has it."""
+
+
 def read_all(pattern: str | None = None, byteorder: ByteOrder | None = None) -> Found:
     """Every file of the pattern, which is :func:`default_glob` unless it is given. A folder is none."""
     pattern = default_glob() if pattern is None else pattern
-    before: dict[str, list[object]] | None = None
-    for _ in range(_PASSES):
-        found, gone = _pass(sorted(glob.iglob(pattern)), byteorder)
-        folds = {path: numbers for path, reader in found.readers.items() if (numbers := _folds(reader))}
+    return read_settled(
+        lambda: sorted(glob.iglob(pattern)), lambda path: MmStatsReader.from_file(path, byteorder), passes=_PASSES
+    )
+
+
+def read_settled(
+    find: Callable[[], Iterable[str]], read: Callable[[str], MmStatsReader], before: Folds | None = None, *, passes: int
+) -> Found:
+    """What ``find`` finds, each read by ``read``, again until nothing moved meanwhile, or so many times.
+
+    ``before`` are the folds of an earlier time: where they are the same still, nothing has moved since.
+    """
+    for _ in range(passes):
+        found, gone = _pass(find(), read)
+        folds = folds_of(found.readers)
         moving = any(number % 2 for numbers in folds.values() for number in numbers if isinstance(number, int))
         if not gone and not moving and (not folds or folds == before):
             return found
-        before = dict(folds)
+        before = folds
     return found._replace(settled=False)
 
 
-def _pass(paths: Iterable[str], byteorder: ByteOrder | None) -> tuple[Found, bool]:
+def folds_of(readers: Mapping[str, MmStatsReader]) -> Folds:
+    """Those of these files."""
+    return {path: numbers for path, reader in readers.items() if (numbers := _folds(reader))}
+
+
+def _pass(paths: Iterable[str], read: Callable[[str], MmStatsReader]) -> tuple[Found, bool]:
     """What these files have, and whether one of them is there no more."""
     found, gone = Found({}, {}, settled=True), False
     for path in paths:
         try:
-            found.readers[path] = MmStatsReader.from_file(path, byteorder)
+            found.readers[path] = read(path)
         except FileNotFoundError:
             gone = True
         except (FormatError, OSError) as error:
@@ -60,4 +80,4 @@ def _pass(paths: Iterable[str], byteorder: ByteOrder | None) -> tuple[Found, boo
 
 
 def _folds(reader: MmStatsReader) -> list[object]:
-    return [stat.value for stat in reader if stat.label.endswith(FOLDS)]
+    return [entry.value for entry in reader.entries if entry.label.endswith(FOLDS)]

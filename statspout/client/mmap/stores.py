@@ -25,6 +25,9 @@ from statspout.client.mmap.files import create, unlink
 from statspout.client.mmap.layout import FOLDS, encode
 from statspout.client.mmap.places import place_of
 
+_PATIENCE = 1.0
+"""Seconds that the end of the program waits for another thread, which is making a file."""
+
 
 class Shared:
     """What all threads have in common that use a model, and the file of those that have ended, once there is one."""
@@ -36,25 +39,22 @@ class Shared:
         self.prefix = prefix
         self.keep = keep
         self.folded: Store | None = None
-        self._unfolded: list[Store] = []
 
     def fold(self, store: Store) -> None:
         """Leave what a thread counted to the process, and remove its file. With the lock."""
-        counted = {name: cell.value for name, cell in store.cells.items() if isinstance(cell, Counter) and cell.value}
-        if not counted or not store.path:
-            store.discard()
-            return
-        to = self._ended()
-        if not to.path:  # there can be no file now: the one that there is stays as it is
-            self._unfolded.append(store)
-            return
-        to.folds.incr()
-        for name, count in counted.items():
-            cell = to.cells[name]
-            assert isinstance(cell, Counter)
-            cell.incr(count)
+        store.making = True  # whoever has one of the counters waits, and begins at 0 then
+        counted = {name: cell.take() for name, cell in store.cells.items() if isinstance(cell, Counter)}
+        if store.path and any(counted.values()):
+            to = self._ended()
+            if to.path:
+                to.folds.incr()
+                for name, count in counted.items():
+                    to.counter(name).incr(count)
+                store.discard()
+                to.folds.incr()
+                return
+            store.leave()  # there can be no file now: the one that there is stays as it is
         store.discard()
-        to.folds.incr()
 
     def _ended(self) -> Store:
         """What the ended threads have in common, with its file if that can be. With the lock."""
@@ -80,34 +80,49 @@ class Store:
         self.removed = False
         self.memory: mmap | None = None
         self.cells: dict[str, Cell] = {field.name: field.cell(shared.prefix, self) for field in self.fields}
-        with _process.lock:
-            _process.stores.add(self)
+        self.making = False
+
+    def counter(self, name: str) -> Counter:
+        """A counter, by the name of its field."""
+        cell = self.cells[name]
+        assert isinstance(cell, Counter)
+        return cell
 
     @property
     def folds(self) -> Counter:
         """How often a thread's counters were added to these, twice."""
-        cell = self.cells[FOLDS]
-        assert isinstance(cell, Counter)
-        return cell
+        return self.counter(FOLDS)
 
-    def open(self, *, strict: bool = False) -> None:
+    def open(self, *, strict: bool = False) -> bool:
         """Have a file, if there is none. Where none can be made, what is counted is seen by nobody, which is said once.
 
         OSError instead, where it is ``strict``; ValueError for a template, or a static field, that is wrong.
         """
         with _process.lock:
-            self.make(strict=strict)
+            made = self.make(strict=strict)
         _process.tell()
+        return made
 
-    def make(self, *, strict: bool = False) -> None:
+    def make(self, *, strict: bool = False) -> bool:
         """As :meth:`open`; with the lock, so that nothing is said yet."""
+        if self.making:  # this is a signal handler, in the midst of it: others wait for the lock
+            return False
         if self.memory is None and not self.removed:
-            tid = 0 if self.ended else threading.get_native_id()
-            content, places = encode([field.column(self.shared.prefix, ended=self.ended) for field in self.fields])
-            self.path, self.memory = self._made(place_of(self.shared.path, self.shared.filename, tid), content, strict)
-            self.size = len(content)
-            for cell, place in zip(self.cells.values(), places, strict=True):
-                cell.bind(self.memory, place)
+            self.making = True
+            try:
+                self._make(strict)
+            finally:
+                self.making = False
+        return True
+
+    def _make(self, strict: bool) -> None:
+        tid = 0 if self.ended else threading.get_native_id()
+        content, places = encode([field.column(self.shared.prefix, ended=self.ended) for field in self.fields])
+        self.path, self.memory = self._made(place_of(self.shared.path, self.shared.filename, tid), content, strict)
+        self.size, self.pid = len(content), os.getpid()
+        for cell, place in zip(self.cells.values(), places, strict=True):
+            cell.bind(self.memory, place)
+        _process.open.add(self)
 
     def _made(self, path: str, content: bytes, strict: bool) -> tuple[str, mmap]:
         try:
@@ -133,18 +148,25 @@ class Store:
             unlink(self.path)
         self.abandon()
 
+    def leave(self) -> None:
+        """Leave the file where it is, and locked, until the program ends. With the lock."""
+        if self.memory is not None and not self.shared.keep:
+            _process.left.append((self.path, self.memory))
+        self.path = ""
+
     def abandon(self) -> None:
         """Begin anew without a file. Nothing is unmapped that is in use: it goes with who uses it."""
         for cell in self.cells.values():
             cell.unbind()
-        self.memory, self.path, self.pid = None, "", os.getpid()
+        self.memory, self.path, self.making = None, "", False
+        _process.open.discard(self)
 
     def end(self) -> None:
         """Remove the file, for good, and that of the ended threads if this was the last of the others."""
         with _process.lock:
             self.remove()
-            others = (one for one in _process.stores if one.shared is self.shared and not one.ended)
-            if self.shared.folded is not None and not any(one.memory for one in others):
+            others = any(one.shared is self.shared and not one.ended for one in _process.open)
+            if self.shared.folded is not None and not others:
                 self.shared.folded.remove()
 
     def remove(self) -> None:
@@ -154,6 +176,7 @@ class Store:
         for cell in self.cells.values():
             cell.remove()
         self.memory, self.removed = None, True
+        _process.open.discard(self)
 
 
 class Thread:
@@ -173,10 +196,11 @@ class Thread:
 
 
 class _Process:
-    """All stores of this process, and the lock for whatever becomes of them."""
+    """All stores of this process that have a file, and the lock for whatever becomes of them."""
 
     def __init__(self) -> None:
-        self.stores: weakref.WeakSet[Store] = weakref.WeakSet()
+        self.open: set[Store] = set()
+        self.left: list[tuple[str, mmap]] = []
         self.unsaid: deque[str] = deque()
         self.over = False
         self.fresh()
@@ -208,17 +232,21 @@ class _Process:
     def in_child(self) -> None:
         """After a fork: each has its own, from its first use on."""
         self.fresh()
-        for store in list(self.stores):
-            if not store.removed:
-                store.abandon()
+        self.left.clear()
+        for store in list(self.open):
+            store.abandon()
         _with_multiprocessing()
 
     def at_exit(self) -> None:
         """Remove the files, but for those that are to be kept; a thread that still counts does no harm."""
         self.over = True
-        for store in list(self.stores):
-            if store.path and not store.shared.keep and not store.removed:
-                unlink(store.path)
+        locked = self.lock.acquire(timeout=_PATIENCE)  # whoever is making one is to be done with it
+        for path in [store.path for store in list(self.open) if not store.shared.keep] + [
+            path for path, _ in self.left
+        ]:
+            unlink(path)
+        if locked:
+            self.lock.release()
 
 
 _process = _Process()
@@ -228,7 +256,7 @@ def _with_multiprocessing() -> None:
     """Remove the files at the end of a child of ``multiprocessing``, which skips what atexit has."""
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
-        util.register_after_fork(_process.stores, _finalized)
+        util.register_after_fork(_process, _finalized)
         _finalized(None)
 
 

@@ -17,7 +17,6 @@ from statspout.client.redis.reading import (
     pages,
     scan,
     stats_of,
-    unknown,
 )
 from statspout.client.redis.redis import async_redis
 from statspout.client.redis.settings import config
@@ -37,8 +36,8 @@ async def fetch_many(labels: Iterable[str], prefix: str | None = None) -> dict[s
         for page in pages(labels):
             values = await reader.execute_command(*mget(key for label in page for key in space.read(label)), **RAW)
             found.update(stats_of(page, values))
-            for label in unknown(page, found):
-                await writer.execute_command(*forget(space, label))
+            if gone := [label for label in page if label not in found]:
+                await writer.execute_command(*forget(space, gone))
     return found
 
 
@@ -57,11 +56,11 @@ async def available_stats(matcher: str = "*", prefix: str | None = None) -> Asyn
             cursor, members = await reader.execute_command(*scan(space, cursor, matcher), **RAW)
             for page in pages(pages_of.fresh(members)):
                 counts = await reader.execute_command(*mget(space.key("COUNT", label) for label in page), **RAW)
+                if gone := [label for label, count in zip(page, counts, strict=True) if count is None]:
+                    await writer.execute_command(*forget(space, gone))
                 for label, count in zip(page, counts, strict=True):
                     if count is not None:
                         yield label
-                    else:
-                        await writer.execute_command(*forget(space, label))
             if not cursor:
                 return
 

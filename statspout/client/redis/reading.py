@@ -23,13 +23,19 @@ PAGE = 500
 SEEN = 200_000
 """Labels that are remembered, so that none comes twice; those behind may, if Redis changes its index meanwhile."""
 
-# One of them, between the look that found a label without statistics and this, may have got some.
+# A label may have got statistics since the look that found none.
 FORGET = """
-if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
-for i = 2, #KEYS do redis.call('DEL', KEYS[i]) end
-return redis.call('ZREM', KEYS[1], ARGV[1])
+local gone = 0
+for i, label in ipairs(ARGV) do
+  local first = 2 + (i - 1) * 11
+  if redis.call('EXISTS', KEYS[first]) == 0 then
+    redis.call('DEL', unpack(KEYS, first, first + 10))
+    gone = gone + redis.call('ZREM', KEYS[1], label)
+  end
+end
+return gone
 """
-"""Takes a label without statistics out of the index, with what is left of it: INDEX, then its keys, COUNT first."""
+"""Takes labels without statistics out of the index, with what is left of them: INDEX, then each one's eleven keys."""
 
 
 class StatsData(NamedTuple):
@@ -66,8 +72,8 @@ def fetch_many(labels: Iterable[str], prefix: str | None = None) -> dict[str, St
         for page in pages(labels):
             values = reader.execute_command(*mget(key for label in page for key in space.read(label)), **RAW)
             found.update(stats_of(page, values))
-            for label in unknown(page, found):
-                writer.execute_command(*forget(space, label))
+            if gone := [label for label in page if label not in found]:
+                writer.execute_command(*forget(space, gone))
     return found
 
 
@@ -85,11 +91,9 @@ def available_stats(matcher: str = "*", prefix: str | None = None) -> Iterator[s
             cursor, members = reader.execute_command(*scan(space, cursor, matcher), **RAW)
             for page in pages(pages_of.fresh(members)):
                 counts = reader.execute_command(*mget(space.key("COUNT", label) for label in page), **RAW)
-                for label, count in zip(page, counts, strict=True):
-                    if count is not None:
-                        yield label
-                    else:
-                        writer.execute_command(*forget(space, label))
+                if gone := [label for label, count in zip(page, counts, strict=True) if count is None]:
+                    writer.execute_command(*forget(space, gone))
+                yield from (label for label, count in zip(page, counts, strict=True) if count is not None)
             if not cursor:
                 return
 
@@ -124,10 +128,10 @@ def scan(space: Keyspace, cursor: int, matcher: str) -> tuple[Any, ...]:
     return ("ZSCAN", space.index, cursor, "MATCH", matcher, "COUNT", 2 * PAGE)
 
 
-def forget(space: Keyspace, label: str) -> tuple[Any, ...]:
-    """Take it out of the index, if it has no statistics."""
-    keys = [space.index, *space.of(label)]
-    return ("EVAL", FORGET, len(keys), *keys, label)
+def forget(space: Keyspace, labels: Sequence[str]) -> tuple[Any, ...]:
+    """Take those of the labels out of the index that have no statistics; the answer is how many."""
+    keys = [space.index, *(key for label in labels for key in space.of(label))]
+    return ("EVAL", FORGET, len(keys), *keys, *labels)
 
 
 # what is answered
@@ -168,11 +172,6 @@ def stats_of(labels: Sequence[str], values: Sequence[bytes | None]) -> dict[str,
         for label, row in zip(labels, rows, strict=True)
         if row[0] is not None
     }
-
-
-def unknown(labels: Iterable[str], found: dict[str, StatsData]) -> list[str]:
-    """Those that have none."""
-    return [label for label in labels if label not in found]
 
 
 def entries_of(label: str, entries: Iterable[bytes]) -> list[Stat]:

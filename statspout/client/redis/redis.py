@@ -123,7 +123,9 @@ class SyncRedis:
         url = self._given or config.redis_url
         if self._client is None or self._url != url:
             self._drop()
-            self._client, self._url = _library().Redis.from_url(url, **_options(url, "redis.retry")), url
+            library = _library()
+            self._client = library.Redis.from_url(url, **_options(url, library.retry.Retry))
+            self._url = url
         return self._client, self._client
 
     def _drop(self) -> None:
@@ -221,7 +223,8 @@ class AsyncRedis:
         url = here.given or config.redis_url
         if here.client is None or here.url != url:
             before, here.url = here.client, url
-            here.client = _library().asyncio.Redis.from_url(url, **_options(url, "redis.asyncio.retry"))
+            library = _library().asyncio
+            here.client = library.Redis.from_url(url, **_options(url, library.retry.Retry))
             if before is not None:
                 await _closed(before)
         return here.client, here.client
@@ -237,24 +240,21 @@ async def _closed(client: Any) -> None:
 
 
 def _library() -> Any:
-    """The module ``redis`` with its ``asyncio``; ImportError that says how to get it."""
+    """The module ``redis`` with what is needed of it; ImportError that says how to get it."""
     try:
-        import redis
-        import redis.asyncio
+        import redis.asyncio.retry
+        import redis.backoff
+        import redis.retry
     except ImportError as error:
         raise ImportError(_MISSING) from error
     return redis
 
 
-def _options(url: str, module: str) -> dict[str, Any]:
+def _options(url: str, retry: Any) -> dict[str, Any]:
     """How a client is opened: what is sent is sent once, for a second time would be counted twice."""
-    from importlib import import_module
-
-    from redis.backoff import NoBackoff
-
     options = {
         "socket_timeout": config.timeout,
-        "retry": import_module(module).Retry(NoBackoff(), 0),
+        "retry": retry(_library().backoff.NoBackoff(), 0),
         "protocol": 2,  # another one takes another round trip at the beginning
     }
     return options if url.startswith("unix:") else options | {"socket_connect_timeout": config.timeout}

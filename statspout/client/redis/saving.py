@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Sequence
 from time import monotonic
 
@@ -108,7 +107,11 @@ def not_sent(error: BaseException | None) -> bool:
     return False
 
 
-_UNSENT = (ImportError, ValueError, ConnectionRefusedError, FileNotFoundError, PermissionError, socket.gaierror)
-_REFUSED = {"AuthenticationError", "AuthenticationWrongNumberOfArgsError", "BusyLoadingError", "MaxConnectionsError"}
+_UNSENT = (ImportError, ValueError, ConnectionRefusedError, FileNotFoundError, PermissionError)
+# By their names: of redis-py and its forks, and of a module that is loaded with them.
+_REFUSED = {
+    "AuthenticationError", "AuthenticationWrongNumberOfArgsError", "BusyLoadingError", "MaxConnectionsError",
+    "gaierror",
+}  # fmt: skip
 
 os.register_at_fork(after_in_child=losses.fresh)

@@ -72,7 +72,7 @@ class Settings:
 
 def without_password(url: str) -> str:
     """The address without what must not be seen in a log."""
-    return re.sub(r"(password=)[^&#]*", r"\1***", re.sub(r"(//[^/?#]*:)[^/?#]*@", r"\1***@", url))
+    return re.sub(r"(password=)[^&#]*", r"\1***", re.sub(r"(//[^/?#:@]*:)[^/?#]*@", r"\1***@", url))
 
 
 def _read(variable: str, text: str, read: Callable[[str], T], default: T) -> T:

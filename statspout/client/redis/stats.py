@@ -277,9 +277,10 @@ def _record(
 
 
 def _told(kind: type[BaseException], error: BaseException | None, tb: TracebackType | None) -> str:
-    """The traceback as Python prints it."""
-    tb = tb or (error.__traceback__ if error is not None else None)
-    return "".join(tracebacks.format_exception(kind, error, tb))
+    """The traceback as Python prints it; the kind alone where there is no more."""
+    if error is None:
+        return f"{kind.__name__}\n"
+    return "".join(tracebacks.format_exception(kind, error, tb or error.__traceback__))
 
 
 def _in_child() -> None:

@@ -1,0 +1,1 @@
+"""What applications leave in memory-mapped files, read every interval."""

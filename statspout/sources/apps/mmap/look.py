@@ -1,0 +1,171 @@
+"""One look at all files: what is in them, who wrote each, and whether anybody does still.
+
+What a container has in its volume is its own to make: links, devices and pipes are not opened, nor large files read.
+"""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import stat
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from statspout.client.mmap import FormatError, MmStatsReader, held
+from statspout.client.mmap.reading import Folds, folds_of, read_settled
+from statspout.sources.apps.mmap.decode import Reported, decode
+from statspout.sources.apps.mmap.writers import FileId, Writers
+
+MOST_FILES = 10_000
+"""Files that are looked at; those beyond them, and beyond what follows, are counted."""
+
+MOST_FIELDS = 500_000
+"""Of all files together: some 100 MB while they are looked at."""
+
+MOST_BYTES = 64 * 2**20
+"""Of all files together."""
+
+LARGEST = 2**20
+"""Bytes of a file: some 10,000 fields."""
+
+_PASSES = 4
+"""Times that all is read at most in one look, where threads end all the time."""
+
+
+class File(NamedTuple):
+    """A file as it was found. ``process`` is the writer's number here, None where that is not certain.
+
+    ``alive``: somebody writes it, as far as can be known.
+    """
+
+    id: FileId
+    path: str
+    process: int | None
+    alive: bool
+    reported: Reported
+
+
+class Seen(NamedTuple):
+    """What a look found: the files, and by path what is wrong with others.
+
+    ``beyond`` is how many files there were too many; ``settled``, whether no counters were moved meanwhile.
+    """
+
+    files: list[File]
+    errors: dict[str, str]
+    beyond: int
+    settled: bool
+
+
+class _NoRoomError(OSError):
+    """There are too many files, or fields, before it."""
+
+
+class Looker:
+    """Looks at the files of ``patterns``; ``is_level`` is as :func:`decode` has it. Only one look at a time."""
+
+    def __init__(self, patterns: Sequence[str], writers: Writers, is_level: Callable[[str], bool]) -> None:
+        self._patterns = patterns
+        self._writers = writers
+        self._is_level = is_level
+        self._ids: dict[str, FileId] = {}
+        self._folds: Folds = {}
+        self._contents: dict[FileId, int] = {}
+        self._read_before: Collection[str] = ()
+        self._beyond = 0
+        self._fields = 0
+        self._bytes = 0
+
+    def look(self) -> Seen:
+        """Read all there is now."""
+        self._ids = {}
+        found = read_settled(self._find, self._read, self._folds, passes=_PASSES)
+        self._folds = folds_of(found.readers)
+        self._read_before = found.readers.keys()
+        self._writers.look()
+        before, self._contents = self._contents, {}
+        files: dict[FileId, File] = {}
+        for path, reader in found.readers.items():
+            reported = decode(path, reader.entries, self._is_level)
+            if reported is not None and self._ids[path] not in files:  # a file may have two names
+                file = self._file(path, reader, reported, before)
+                files[file.id] = file
+        errors = {path: error for path, error in found.errors.items() if not isinstance(error, _NoRoomError)}
+        beyond = self._beyond + len(found.errors) - len(errors)
+        told = {path: _told(path, error) for path, error in errors.items()}
+        return Seen(list(files.values()), told, beyond, found.settled)
+
+    def _file(self, path: str, reader: MmStatsReader, reported: Reported, before: dict[FileId, int]) -> File:
+        id_ = self._ids[path]
+        writer = self._writers.of(id_, reported.pid, reported.created)
+        alive = writer.alive or _is_held(path, id_)
+        if not alive:
+            # Of a writer elsewhere that locks nothing, its writing is all that can be seen.
+            contents = self._contents[id_] = hash(tuple(reader.entries))
+            alive = before.get(id_, contents) != contents
+        return File(id_, path, writer.pid, alive, reported)
+
+    def _find(self) -> list[str]:
+        """The paths, first those to which counters are moved: so none can be seen there, and where they were.
+
+        Then those that there was room for the last time: else their counters would end, and begin again.
+        """
+        self._fields = self._bytes = 0
+        paths = dict.fromkeys(itertools.chain.from_iterable(map(glob.iglob, self._patterns)))
+        ordered = sorted(paths, key=lambda path: (path not in self._folds, path not in self._read_before, path))
+        self._beyond = max(0, len(ordered) - MOST_FILES)
+        return ordered[:MOST_FILES]
+
+    def _read(self, path: str) -> MmStatsReader:
+        """Read a file, and only if it is one: a device that is opened may well do something."""
+        with _looked_at(path) as (fd, found):
+            if stat.S_ISDIR(found.st_mode):
+                raise IsADirectoryError
+            if not stat.S_ISREG(found.st_mode):
+                raise FormatError(f"{path}: not a regular file")
+            if found.st_size > LARGEST:
+                raise FormatError(f"{path}: {found.st_size} bytes: {LARGEST} are the most that are read here")
+            self._make_room(size=found.st_size)
+            self._ids[path] = found.st_dev, found.st_ino
+            try:
+                reader = MmStatsReader.from_file(_opened(fd))
+            except FormatError as error:
+                raise type(error)(f"{path}{str(error).removeprefix(_opened(fd))}") from None
+            self._make_room(fields=len(reader.entries))
+            return reader
+
+    def _make_room(self, size: int = 0, fields: int = 0) -> None:
+        self._bytes += size
+        self._fields += fields
+        if self._bytes > MOST_BYTES or self._fields > MOST_FIELDS:
+            raise _NoRoomError
+
+
+@contextmanager
+def _looked_at(path: str) -> Iterator[tuple[int, os.stat_result]]:
+    """A descriptor of what is there, which has not been opened for it, and what it is."""
+    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield fd, os.fstat(fd)
+    finally:
+        os.close(fd)
+
+
+def _opened(fd: int) -> str:
+    """A path by which what the descriptor is of, and nothing else, can be opened."""
+    return f"/proc/self/fd/{fd}"
+
+
+def _is_held(path: str, id_: FileId) -> bool:
+    """Whether somebody has it locked, also one whom our ``/proc`` does not know."""
+    with suppress(OSError), _looked_at(path) as (fd, found):
+        return (found.st_dev, found.st_ino) == id_ and held(_opened(fd))
+    return False
+
+
+def _told(path: str, error: Exception) -> str:
+    """One line that begins with the path."""
+    reason = getattr(error, "strerror", None)
+    return f"{path}: {reason}" if reason else str(error)

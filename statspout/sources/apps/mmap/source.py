@@ -1,0 +1,170 @@
+"""Statistics files as a source: what applications have in them, every interval."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import logging
+import math
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from statspout.errors import ConfigError
+from statspout.exposition import Family, Histogram
+from statspout.logs import Limited
+from statspout.sample import Metric
+from statspout.source import Sink
+from statspout.sources.applications import ApplicationSource, Surroundings
+from statspout.sources.apps.mmap.look import Looker
+from statspout.sources.apps.mmap.records import LEFT_OUT, Accounts, Whose
+from statspout.sources.apps.mmap.writers import Writers
+from statspout.sources.apps.statsd.senders import Senders
+from statspout.sources.roster import roster_of
+
+log = logging.getLogger("statspout.mmap")
+
+_SLICE = 1000
+"""Records that are handed on at once, in about a millisecond."""
+
+_SLOW = 3
+"""Intervals that a look may take before that is said."""
+
+_MOST_TOLD = 1000
+"""Files of which it is remembered that they are bad, and were told of."""
+
+
+class MmapSource(ApplicationSource):
+    """Reads the files that match the patterns of the settings. ConfigError when one of them cannot be a pattern.
+
+    Files are read in a thread of its own: a file system may take its time, and many files do.
+    """
+
+    setting = "listen.mmap"
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        super().__init__(surroundings)
+        settings = surroundings.settings
+        self.interval = settings.listen_mmap_interval or settings.interval
+        self.patterns = [_checked(pattern) for pattern in settings.listen_mmap]
+        levels = re.compile("|".join(map(fnmatch.translate, settings.listen_mmap_gauges)) or r"(?!)")
+        self._senders = Senders(surroundings.rosters, settings.proc_root)
+        self._looker = Looker(
+            self.patterns, Writers(settings.proc_root), lambda name: levels.fullmatch(name) is not None
+        )
+        self._accounts = Accounts(self._container_of, self._whose, settings.listen_mmap_max_series)
+        self._looking = threading.Lock()
+        self._limited = Limited(log)
+        self._told: dict[str, str] = {}
+        self._files = 0
+        self._bad = 0
+        self._skipped = 0
+
+    def told(self) -> list[str]:
+        """Each pattern."""
+        return [f"{self.setting}: {pattern}, every {self.interval:g} s" for pattern in self.patterns]
+
+    def summary(self) -> str:
+        """The patterns."""
+        return f"statistics files {', '.join(self.patterns)}, every {self.interval:g} s"
+
+    def families(self) -> Iterator[Family | Histogram]:
+        """How much is found, and what is not passed on."""
+        for name, kind, help_, value in (
+            ("files", "gauge", "Statistics files at the last look.", self._files),
+            ("series", "gauge", "Series of statistics files at the last look.", self._accounts.series),
+            ("bad_files_total", "counter", "Statistics files that could not be read.", self._bad),
+            ("looks_skipped_total", "counter", "Due looks passed by one under way.", self._skipped),
+        ):
+            yield Family(f"statspout_mmap_{name}", kind, help_, [({}, value)])  # type: ignore[arg-type]  # kinds, above
+        left_out = [({"reason": reason}, self._accounts.left_out[reason]) for reason in LEFT_OUT]
+        help_ = "What was found in statistics files and is not told, by reason."
+        yield Family("statspout_mmap_left_out_total", "counter", help_, left_out)
+
+    async def run(self, sink: Sink) -> None:
+        """Look at every multiple of the interval, by the clock."""
+        while True:
+            now = time.time()
+            due = math.floor(now / self.interval) + 1
+            await asyncio.sleep(due * self.interval - now)
+            await self._pass_on(sink)
+            self._skipped += max(0, math.floor(time.time() / self.interval) - due)
+
+    async def _pass_on(self, sink: Sink) -> None:
+        look = asyncio.ensure_future(_in_a_thread(self._look))
+        try:
+            done, _ = await asyncio.wait({look}, timeout=_SLOW * self.interval)
+            if not done:
+                self._limited.once("slow", "%s: a look takes longer than %d intervals", self.setting, _SLOW)
+            metrics = await look
+        finally:
+            look.cancel()
+        self._limited.reset("slow")
+        for start in range(0, len(metrics), _SLICE):
+            sink.push_all(metrics[start : start + _SLICE], last=False)
+            await asyncio.sleep(0)
+        sink.push_all((), last=True)
+
+    def _look(self) -> list[Metric]:
+        """In a thread; after a failure the one before may still be under way."""
+        with self._looking:
+            seen = self._looker.look()
+            metrics = self._accounts.records(seen, time.time_ns(), self.interval)
+            self._files = len(seen.files)
+            self._tell(seen.errors)
+            self._senders.tidy()
+            return metrics
+
+    def _tell(self, errors: dict[str, str]) -> None:
+        """Say what is wrong with each file, once for as long as it is."""
+        self._bad += len(errors)
+        for path, error in errors.items():
+            if self._told.get(path) != error:
+                self._limited.warning("bad files", "%s: %s", self.setting, error)
+        self._told = dict(list(errors.items())[:_MOST_TOLD])
+
+    def _container_of(self, pid: int) -> str:
+        return self._senders.of_process(pid).container_id
+
+    def _whose(self, container_id: str) -> Whose:
+        """A container that runs here, with the host that its samples have."""
+        rosters = self.surroundings.rosters
+        roster = roster_of(container_id, rosters)
+        target = None if roster is None else roster.targets.get(container_id)
+        if roster is None or target is None:
+            return Whose(None, self.surroundings.host())
+        return Whose(target.container, roster.host)
+
+
+async def _in_a_thread(work: Callable[[], list[Metric]]) -> list[Metric]:
+    """What ``work`` returns; its thread keeps nobody from ending the program."""
+    loop, future = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
+
+    def settle(result: list[Metric] | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as raised:  # noqa: BLE001 - it is the waiting task's, whatever it is
+            error = raised
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="listen.mmap", daemon=True).start()
+    found: list[Metric] = await future
+    return found
+
+
+def _checked(pattern: str) -> str:
+    if not pattern or "\0" in pattern or pattern.endswith("/"):
+        raise ConfigError(f"--listen.mmap: {pattern!r} is wrong: a pattern such as /run/stats/*.mmstats is right")
+    return pattern

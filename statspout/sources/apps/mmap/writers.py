@@ -1,0 +1,100 @@
+"""Who writes a file, as the kernel says: whoever has it locked, or mapped.
+
+The process id in a file is the writer's own idea: in a container another process may have that number on the host. The
+kernel's list of locks names the writer of each locked file by the number that it has where ``/proc`` is from; where
+there is no lock, as with the original's writers, the maps of that process tell whether it has the file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+FileId = tuple[int, int]
+"""What tells a file from every other, whatever it is called: its device and its inode."""
+
+_LOCK = re.compile(r"^\d+: FLOCK +ADVISORY +WRITE +(\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) ", re.MULTILINE)
+
+_MAP = re.compile(r"^\S+ ..[-x]s \S+ ([0-9a-f]+):([0-9a-f]+) ([1-9]\d*)\b", re.MULTILINE)
+"""What is mapped so that others see it."""
+
+_SLACK = 60.0
+"""Seconds by which a file may seem older than the process that made it: clocks are set."""
+
+
+class Writer(NamedTuple):
+    """``pid`` is the writing process in our own ``/proc``, None where that is not certain."""
+
+    pid: int | None
+    alive: bool
+
+
+class Writers:
+    """Knows writers of files by the ``/proc`` that is mounted at ``proc``."""
+
+    def __init__(self, proc: str = "/proc") -> None:
+        self._proc = Path(proc)
+        self._locked: dict[FileId, int] = {}
+        self._mapped: dict[int, frozenset[FileId] | None] = {}
+        self._booted = _booted(self._proc)
+
+    def look(self) -> None:
+        """Read anew who has locked what."""
+        text = ""
+        with suppress(OSError):
+            text = (self._proc / "locks").read_text(errors="replace")
+        self._locked = {
+            (os.makedev(int(major, 16), int(minor, 16)), int(inode)): int(pid)
+            for pid, major, minor, inode in _LOCK.findall(text)
+        }
+        self._mapped.clear()
+
+    def of(self, file: FileId, pid: int | None, created: float | None) -> Writer:
+        """The writer of a file in which a process id stands and when it was made, or neither."""
+        locker = self._locked.get(file)
+        if locker:
+            return Writer(locker, alive=True)
+        has = self._has(file, pid) if pid else False
+        if has:
+            return Writer(pid, alive=True)
+        return Writer(None, alive=has is None and pid is not None and self._ran(pid, created))
+
+    def _has(self, file: FileId, pid: int) -> bool | None:
+        """Whether this process has mapped the file; None where we may not know."""
+        if pid not in self._mapped:
+            self._mapped[pid] = self._read_maps(pid)
+        mapped = self._mapped[pid]
+        return None if mapped is None else file in mapped
+
+    def _read_maps(self, pid: int) -> frozenset[FileId] | None:
+        try:
+            text = (self._proc / str(pid) / "maps").read_text(errors="replace")
+        except PermissionError:
+            return None
+        except OSError:
+            return frozenset()
+        return frozenset(
+            (os.makedev(int(major, 16), int(minor, 16)), int(inode)) for major, minor, inode in _MAP.findall(text)
+        )
+
+    def _ran(self, pid: int, created: float | None) -> bool:
+        """Whether a process of this number is there that can have made the file."""
+        try:
+            text = (self._proc / str(pid) / "stat").read_text(errors="replace")
+        except OSError:
+            return False
+        if created is None or self._booted is None:
+            return True
+        ticks = int(text.rpartition(")")[2].split()[19])
+        return self._booted + ticks / os.sysconf("SC_CLK_TCK") <= created + _SLACK
+
+
+def _booted(proc: Path) -> float | None:
+    """When the machine began, in seconds since the epoch."""
+    with suppress(OSError, ValueError):
+        found = re.search(r"^btime (\d+)$", (proc / "stat").read_text(), re.MULTILINE)
+        return float(found[1]) if found else None
+    return None

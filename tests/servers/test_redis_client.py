@@ -1,0 +1,277 @@
+"""The client for Redis in threads, tasks, children and connections; with a Redis that will not do as it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+import redis as library
+from support.redis import RedisServer, settings, unused
+
+from statspout.client.redis import (
+    Stats,
+    async_redis,
+    config,
+    fetch_stats,
+    lost,
+    push_stat,
+    push_stat_async,
+    stat_history,
+    sync_redis,
+)
+from statspout.client.redis import async_stats as tasks
+
+
+def connections(redis: Any) -> int:
+    """How many were made so far."""
+    return int(redis.info("stats")["total_connections_received"])
+
+
+def test_threads_share_what_is_open_and_lose_nothing(redis: Any) -> None:
+    def work() -> None:
+        for n in range(50):
+            with Stats() as stat:
+                stat("x", n)
+                shared("x", n)
+            push_stat("x", n)
+            with sync_redis() as (reader, _):
+                assert reader.ping()
+
+    with Stats() as shared:
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert fetch_stats("x")[:1] + fetch_stats("x")[5:6] == (1200, 8 * 3 * sum(range(50)))
+    assert (lost(), sync_redis.call_count) == ({}, 0)
+
+
+def test_tasks_share_what_is_open_and_lose_nothing(redis: Any) -> None:
+    async def work() -> None:
+        for n in range(20):
+            async with Stats() as stat:
+                stat("x", n)
+            await push_stat_async("x", n)
+            assert await tasks.fetch_stats("x") is not None
+
+    async def all_of_them() -> None:
+        await async_redis.open_connection()
+        before = connections(redis)
+        await asyncio.gather(*(work() for _ in range(10)))
+        assert connections(redis) <= before + 10
+        await async_redis.close()
+
+    asyncio.run(all_of_them())
+    assert fetch_stats("x").count == 400
+    assert lost() == {}
+
+
+def test_each_loop_has_its_own_connections(redis: Any) -> None:
+    def work() -> None:
+        asyncio.run(of_a_loop())
+
+    async def of_a_loop() -> None:
+        await async_redis.open_connection()
+        for _ in range(10):
+            await push_stat_async("x", 1)
+        assert async_redis.call_count == 1
+        await async_redis.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert fetch_stats("x").count == 40
+    assert lost() == {}
+
+
+def test_what_a_task_leaves_open_is_closed(redis: Any, redis_server: RedisServer) -> None:
+    code = (
+        "import asyncio; from statspout.client.redis import Stats, config, push_stat_async\n"
+        f"config.redis_url = {redis_server.url!r}\n"
+        "async def work():\n"
+        "    async with Stats() as stat: stat('x', 1)\n"
+        "    await push_stat_async('x', 1)\n"
+        "asyncio.run(work())"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert fetch_stats("x").count == 2
+
+
+def test_a_task_that_is_cancelled_while_it_writes_is_cancelled(redis: Any, redis_server: RedisServer) -> None:
+    async def work() -> None:
+        async with Stats() as stat:
+            stat("x", 1)
+
+    async def cancelled() -> None:
+        redis.execute_command("CLIENT", "PAUSE", 300)
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    assert lost() == {"unanswered": 1}
+
+
+def test_a_child_writes_its_own_and_nothing_of_its_parent(redis: Any) -> None:
+    push_stat("before", 1)
+    with Stats() as stat:
+        stat("parent", 1)
+        for number in range(3):
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    stat("child", number)
+                    stat.save_stats()
+                    push_stat("child", number)
+                    status = int(bool(lost()))
+                finally:
+                    os._exit(status)
+            assert os.waitpid(child, 0)[1] == 0
+            push_stat("parent", 1)
+    found = {label: fetch_stats(label).count for label in ("before", "parent", "child")}
+    assert found == {"before": 1, "parent": 4, "child": 6}
+    assert lost() == {}
+
+
+def test_a_child_of_many_threads_can_write(redis: Any, redis_server: RedisServer) -> None:
+    code = (
+        "import os, signal, threading\n"
+        "from statspout.client.redis import Stats, config, lost, push_stat\n"
+        f"config.redis_url = {redis_server.url!r}\n"
+        "push_stat('parent', 1)  # redis-py is loaded: a child of the middle of an import can never import that\n"
+        "over = False\n"
+        "def work():\n"
+        "    while not over:\n"
+        "        with Stats() as stat: stat('parent', 1)\n"
+        "threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]\n"
+        "for thread in threads: thread.start()\n"
+        "for _ in range(30):\n"
+        "    if os.fork() == 0:\n"
+        "        signal.alarm(10)\n"
+        "        push_stat('child', 1)\n"
+        "        os._exit(int(bool(lost())))\n"
+        "    assert os.wait()[1] == 0\n"
+        "over = True\n"
+        "for thread in threads: thread.join()\n"
+        "assert not lost(), lost()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert fetch_stats("child").count == 30
+
+
+# connections
+
+
+def test_writes_find_a_connection_open(redis: Any) -> None:
+    push_stat("x", 1)
+    before = connections(redis)
+    for _ in range(10):
+        push_stat("x", 1)
+        with Stats() as stat:
+            stat("x", 1)
+        fetch_stats("x")
+    assert connections(redis) == before
+
+
+def test_the_last_block_that_ends_closes_the_connection(redis: Any) -> None:
+    with sync_redis() as (reader, writer):
+        with sync_redis as (_, other):
+            assert other is writer
+        assert sync_redis.call_count == 1
+        before = connections(redis)
+        assert reader.ping()
+        assert connections(redis) == before + 1
+    with sync_redis() as (again, _):
+        assert again is not reader
+
+
+def test_one_address_is_left_for_another(redis: Any) -> None:
+    with RedisServer("--save", "") as elsewhere:
+        push_stat("x", 1)
+        sync_redis.open_connection(elsewhere.url)
+        push_stat("x", 2)
+        assert fetch_stats("x").last == 2
+        sync_redis.close()
+        assert fetch_stats("x").last == 1
+        config.redis_url = elsewhere.url
+        assert fetch_stats("x").last == 2
+
+
+def test_a_connection_that_redis_closed_meanwhile_is_made_anew(redis: Any) -> None:
+    push_stat("x", 1)
+    redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    push_stat("x", 1)
+    assert fetch_stats("x").count == 2
+    assert lost() == {}
+
+
+def test_over_a_unix_socket_and_with_a_password() -> None:
+    with RedisServer("--save", "", "--requirepass", "se@cret") as server:
+        address = f"{server.port}?password=se%40cret"
+        with settings(f"redis://127.0.0.1:{address}"):
+            push_stat("x", 1, strict=True)
+            asyncio.run(push_stat_async("x", 1, strict=True))
+        with settings(f"redis://:wrong@127.0.0.1:{server.port}"):
+            push_stat("x", 1)
+            with pytest.raises(library.AuthenticationError):
+                push_stat("x", 1, strict=True)
+            assert lost() == {"away": 1}
+        with settings(server.url):
+            push_stat("x", 1)
+            assert lost() == {"rejected": 1}
+    with RedisServer("--save", "") as server:
+        socket = server.work / "socket"
+        with server.client() as client:
+            client.config_set("maxmemory", 0)
+        server.stop()
+        server._command += ["--unixsocket", str(socket)]
+        server.start()
+        with settings(f"unix://{socket}"):
+            push_stat("x", 1, strict=True)
+            asyncio.run(push_stat_async("x", 1, strict=True))
+            assert fetch_stats("x").count == 2
+
+
+# refused
+
+
+def test_a_redis_that_is_full_loses_what_it_refuses_and_nothing_is_half_written(redis: Any) -> None:
+    push_stat("x", 1)
+    redis.config_set("maxmemory", 1)
+    with Stats() as stat:
+        for n in range(1500):
+            stat("x", n)
+    push_stat("y", 1)
+    with pytest.raises(library.exceptions.OutOfMemoryError):
+        push_stat("x", 1, strict=True)
+    redis.config_set("maxmemory", 0)
+    assert lost() == {"rejected": 1502}
+    assert fetch_stats("x").count == 1
+    assert [entry.value for entry in stat_history("x")] == [1.0]
+
+
+def test_a_replica_does_not_take_what_is_written(redis: Any, redis_server: RedisServer) -> None:
+    with RedisServer("--save", "", "--replicaof", "127.0.0.1", str(redis_server.port)) as replica:
+        push_stat("x", 1)
+        with replica.client() as client:
+            replica.wait_for(lambda: client.exists("AKA-STATS::COUNT::x"))
+        with settings(replica.url):
+            push_stat("x", 1)
+            assert lost() == {"rejected": 1}
+        with replica.client() as reader, redis_server.client() as writer:
+            unused()
+            sync_redis.attach(reader, writer)
+            push_stat("y", 1)
+            replica.wait_for(lambda: fetch_stats("y").count == 1)

@@ -1,0 +1,438 @@
+"""Statistics files as a source: what is in them, whose it is, and what of it is still so."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.mmstats import EVERY, Laid, laid
+
+from statspout.client.mmap import BaseMmStats, BoolField, CounterField, DoubleField, MmStats, StringField, UInt64Field
+from statspout.errors import ConfigError
+from statspout.notes import without_effect
+from statspout.options import settings_of
+from statspout.repositories.mmap import Mmap
+from statspout.sample import Container, Metric, Sample
+from statspout.settings import Settings
+from statspout.source import Target
+from statspout.sources.applications import Surroundings, application_sources
+from statspout.sources.apps.mmap import look as looking
+from statspout.sources.apps.mmap.decode import named
+from statspout.sources.apps.mmap.source import MmapSource
+from statspout.sources.roster import Roster
+from statspout.telemetry import Heard
+from statspout.testing import sample
+
+CONTAINER = Container(id="c" * 64, name="web", started_at=1)
+
+
+class WebStats(MmStats):
+    ok = CounterField(label="status.2XX")
+    load = DoubleField()
+    up = BoolField()
+    mode = StringField()
+
+
+class Taken:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.samples: list[Sample] = []
+        self.ends = 0
+        self.twice = asyncio.Event()
+
+    def push(self, sample: Sample) -> None:
+        self.samples.append(sample)
+
+    def push_all(self, samples: Sequence[Sample], *, last: bool = True) -> None:
+        self.samples += samples
+        self.ends += last
+        if self.ends == 2:
+            self.twice.set()
+
+    def begin(self, container: Container) -> None: ...
+    def clear(self, container: Container) -> None: ...
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "files").mkdir()
+    return tmp_path / "files"
+
+
+@pytest.fixture
+def web(folder: Path) -> Iterator[WebStats]:
+    stats = WebStats(path=str(folder), filename="web-{PID}-{TID}.mmstats", label_prefix="web.stats.")
+    yield stats
+    stats.remove()
+
+
+def source(folder: Path, *rosters: Roster, **settings: Any) -> MmapSource:
+    wanted = Settings(listen_mmap=(f"{folder}/*.mmstats",), **settings)
+    return MmapSource(Surroundings(wanted, list(rosters), lambda: "here", Heard()))
+
+
+def look(one: MmapSource) -> dict[str, Metric]:
+    """What a look finds, by name."""
+    return {metric.name: metric for metric in one._look()}
+
+
+def found(folder: Path, **settings: Any) -> dict[str, Any]:
+    return {name: metric.value for name, metric in look(source(folder, **settings)).items()}
+
+
+def write(folder: Path, name: str, *fields: Laid, pid: int | None = None) -> Path:
+    """A file as another program has it: without a lock, and maybe with a process id."""
+    about = [] if pid is None else [Laid(b"sys.pid", "I", 0xFF, (pid,))]
+    path = folder / name
+    path.write_bytes(laid([*about, *fields]))
+    return path
+
+
+HITS = Laid(b"hits", "Q", 1, (5, 0))
+LEVEL = Laid(b"level", "d", 1, (2.5, 0.0))
+
+
+def test_each_value_is_told_by_its_kind_with_command_and_process(folder: Path, web: WebStats) -> None:
+    web.ok.incr(3)
+    web.load, web.up, web.mode = 0.5, True, "busy"
+    told = look(source(folder, interval=7))
+    assert {name: (metric.kind, metric.value) for name, metric in told.items()} == {
+        "web.stats.status.2XX": ("counter_total", 3),
+        "web.stats.load": ("gauge", 0.5),
+        "web.stats.up": ("gauge", 1),
+        "web.stats.mode": ("text", "busy"),
+    }
+    assert told["web.stats.status.2XX"].tags == {"command": "web"}
+    assert told["web.stats.load"].tags == {"command": "web", "pid": str(os.getpid())}
+    assert {(metric.host, metric.container, metric.interval_s) for metric in told.values()} == {("here", None, 7.0)}
+
+
+def test_another_threads_levels_have_its_number_and_its_counts_are_of_the_program(folder: Path, web: WebStats) -> None:
+    web.ok.incr(1)
+    told: list[list[Metric]] = []
+
+    def work() -> None:
+        web.ok.incr(2)
+        told.append(source(folder)._look())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert [m.value for m in told[0] if m.kind == "counter_total"] == [3]
+    assert [m.tags.get("tid") for m in told[0] if m.name.endswith("load")].count(None) == 1
+    assert found(folder)["web.stats.status.2XX"] == 3  # the thread has ended
+
+
+def test_every_type_is_told_and_what_is_no_number_is_absent(folder: Path) -> None:
+    path = write(folder, "all.mmstats", *EVERY)
+    one = source(folder)
+    assert not look(one)  # nobody is known to write it
+    path.write_bytes(laid([*EVERY, HITS]))
+    told = look(one)
+    assert told.keys() == {
+        "counter", "initial", "wrapped", "long", "uint", "int", "ushort", "short", "ubyte", "byte", "double", "float",
+        "bool", "text", "whole", "cut", "two texts", "L\u00e4nge \u2764", "hits",
+    }  # fmt: skip
+    assert told["counter"].value == 2**64 - 1
+    assert (told["bool"].kind, told["bool"].value) == ("gauge", 1)
+
+
+def test_whether_a_number_of_64_bits_is_a_level_is_the_users_to_say(folder: Path) -> None:
+    class Queue(BaseMmStats):
+        waiting = UInt64Field()
+        done = CounterField()
+
+    queue = Queue(path=str(folder))
+    queue.waiting = 7
+    kinds = {name: metric.kind for name, metric in look(source(folder, listen_mmap_gauges=("wait*",))).items()}
+    assert kinds == {"waiting": "gauge", "done": "counter_total"}
+    queue.remove()
+
+
+def test_what_a_repository_of_ours_publishes_is_no_applications(folder: Path) -> None:
+    repository = Mmap(directory=str(folder))
+    repository.open()
+    repository.push([sample()])
+    one = source(folder)
+    assert not look(one)
+    repository.close()
+
+
+def test_labels_and_texts_may_have_any_characters(folder: Path) -> None:
+    odd = Laid(b"a\x1b[31m\nb\x80|c", "d", 1, (1.0, 0.0))
+    long = Laid(b"x" * 501, "d", 1, (1.0, 0.0))
+    path = write(folder, "odd.mmstats", odd)
+    one = source(folder)
+    look(one)
+    path.write_bytes(laid([odd, long, Laid(b"text", "9s", 0xFF, (b"\x1b[31m",))]))
+    assert {name: metric.value for name, metric in look(one).items()} == {"a [31m b|c": 1.0, "text": "\x1b[31m"}
+    assert one._accounts.left_out["name"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "pid", "tid", "expected"),
+    [
+        ("web-12-13.mmstats", 12, 13, ("web", 12, 13)),
+        ("web-12-0.mmstats", 12, 0, ("web", 12, 0)),
+        ("web-12-13.2.mmstats", 12, 13, ("web", 12, 13)),
+        ("web-12-13.mmstats", None, None, ("web", 12, 13)),
+        ("web-1-1-1.mmstats", 1, 1, ("web-1", 1, 1)),
+        ("web-2.mmstats", 1, 1, ("web-2", 1, 1)),
+        ("web.py-13-12", 12, 13, ("web.py", 12, 13)),
+        ("-c-12-13.mmstats", 12, 13, ("-c", 12, 13)),
+        ("mmstats-12-13", 12, 13, ("mmstats", 12, 13)),
+        ("12.mmstats", 12, None, ("", 12, None)),
+        ("a\x1b[2J-12-13.mmstats", 12, 13, ("a [2J", 12, 13)),
+        ("web.mmstats", None, None, ("web", None, None)),
+    ],
+)
+def test_the_command_is_what_the_files_name_has_beside_process_and_thread(
+    name: str, pid: int | None, tid: int | None, expected: tuple[str, int | None, int | None]
+) -> None:
+    assert named(f"/run/stats-1-1/{name}", pid, tid) == expected
+
+
+# whose it is
+
+
+def proc_of(tmp_path: Path, path: Path, pid: int, *, locked: bool, container: str = CONTAINER.id) -> Path:
+    """A /proc in which ``pid``, in a container, has the file locked or only mapped."""
+    found, proc = path.stat(), tmp_path / "proc"
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+    (proc / str(pid)).mkdir(parents=True)
+    lock = f"2: FLOCK  ADVISORY  WRITE {pid} {device}:{found.st_ino} 0 EOF\n"
+    (proc / "locks").write_text("1: POSIX  ADVISORY  READ 5 00:1a:7 128 128\n" + (lock if locked else ""))
+    row = f"7f0000000000-7f0000001000 rw-s 00000000 {device} {found.st_ino}     {path}\n"
+    (proc / str(pid) / "maps").write_text("7e00-7f00 r-xp 00000000 00:00 0\n" + ("" if locked else row))
+    (proc / str(pid) / "cgroup").write_text(f"5:memory:/docker/{container}\n")
+    return proc
+
+
+def roster(host: str = "node7") -> Roster:
+    made = Roster()
+    made.host = host
+    made.found(Target(container=CONTAINER, pid=77))
+    return made
+
+
+@pytest.mark.parametrize(("locked", "pid_here"), [(True, 4711), (False, 9)])
+def test_the_container_is_that_of_the_process_that_the_kernel_says_has_the_file(
+    folder: Path, tmp_path: Path, locked: bool, pid_here: int
+) -> None:
+    path = write(folder, "web-9-9.mmstats", HITS, LEVEL, pid=9)
+    proc = proc_of(tmp_path, path, pid_here, locked=locked)
+    told = look(source(folder, roster(), proc_root=str(proc)))
+    assert [(m.container, m.host) for m in told.values()] == [(CONTAINER, "node7")] * 2
+    assert told["level"].tags == {"command": "web", "pid": "9"}
+
+
+def test_a_process_id_in_a_file_is_no_proof_of_whose_it_is(folder: Path, tmp_path: Path) -> None:
+    path = write(folder, "web-9-9.mmstats", HITS, LEVEL, pid=9)
+    proc = proc_of(tmp_path, path, 4711, locked=False)
+    (proc / "4711").rename(proc / "9")
+    (proc / "9" / "maps").write_text("")  # the process 9 of this machine has not mapped it
+    one = source(folder, roster(), proc_root=str(proc))
+    assert not look(one)
+    path.write_bytes(path.read_bytes().replace(b"level", b"LEVEL"))  # but somebody writes it
+    assert {m.container for m in look(one).values()} == {None}
+
+
+def test_a_container_that_is_not_sampled_is_not_told_of_but_its_numbers_are(folder: Path, tmp_path: Path) -> None:
+    path = write(folder, "web-9-9.mmstats", HITS, pid=9)
+    proc = proc_of(tmp_path, path, 9, locked=True, container="d" * 64)
+    assert [(m.container, m.host) for m in look(source(folder, roster(), proc_root=str(proc))).values()] == [
+        (None, "here")
+    ]
+
+
+def test_containers_of_one_name_and_process_id_have_series_of_their_own(folder: Path, tmp_path: Path) -> None:
+    first = write(folder, "web-1-1.mmstats", HITS, pid=1)
+    (tmp_path / "other").mkdir()
+    second = write(tmp_path / "other", "web-1-1.mmstats", HITS, pid=1)
+    proc = proc_of(tmp_path, first, 50, locked=True)
+    locks = (proc / "locks").read_text()
+    (proc / "51").mkdir()
+    (proc / "51" / "cgroup").write_text(f"0::/system.slice/docker-{'d' * 64}.scope\n")
+    more = locks.splitlines()[1].replace(" 50 ", " 51 ").replace(str(first.stat().st_ino), str(second.stat().st_ino))
+    (proc / "locks").write_text(f"{locks}{more}\n")
+    wanted = Settings(listen_mmap=(f"{folder}/*", f"{tmp_path}/other/*"), proc_root=str(proc))
+    metrics = MmapSource(Surroundings(wanted, [roster()], lambda: "here", Heard()))._look()
+    assert [(m.container, m.value) for m in metrics] == [(CONTAINER, 5), (None, 5)]
+    assert len({m.key for m in metrics}) == 2
+
+
+def test_the_kernel_says_of_this_process_that_it_writes_its_file(folder: Path, web: WebStats) -> None:
+    one = source(folder)
+    (file,) = one._looker.look().files
+    assert (file.process, file.alive) == (os.getpid(), True)
+
+
+# what is still so
+
+
+def test_a_process_whose_maps_we_may_not_see_is_taken_for_the_writer_only_if_it_is_old_enough(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = Laid(b"sys.created", "d", 0xFF, (2_000_000_000.0,))
+    path = write(folder, "web-9-9.mmstats", LEVEL, created, pid=9)
+    proc = proc_of(tmp_path, path, 9, locked=False)
+    (proc / "stat").write_text("cpu 1 2\nbtime 1999999000\n")
+    forbidden = proc / "9" / "maps"
+    real = Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda self, *a, **k: _forbidden(self) if self == forbidden else real(self, *a, **k)
+    )
+    for seconds, alive in ((1000, True), (5000, False)):
+        ticks = seconds * os.sysconf("SC_CLK_TCK")
+        (proc / "9" / "stat").write_text(f"9 (a ) b) S {' '.join(['0'] * 18)} {ticks} 0 0\n")
+        told = look(source(folder, roster(), proc_root=str(proc)))
+        assert [m.container for m in told.values()] == ([None] if alive else [])
+
+
+def _forbidden(path: Path) -> str:
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+# what is not taken
+
+
+def bad_files(folder: Path) -> None:
+    (folder / "text.mmstats").write_text("hello")
+    (folder / "empty.mmstats").touch()
+    (folder / "cut.mmstats").write_bytes(laid([HITS])[:9])
+    (folder / "large.mmstats").write_bytes(laid([HITS]))
+    os.truncate(folder / "large.mmstats", looking.LARGEST + 1)
+    (folder / "folder.mmstats").mkdir()
+    (folder / "link.mmstats").symlink_to("/etc/passwd")
+    os.mkfifo(folder / "pipe.mmstats")
+
+
+def test_a_bad_file_is_a_line_once_and_counted_and_costs_no_other(
+    folder: Path, web: WebStats, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad_files(folder)
+    monkeypatch.setattr("statspout.logs.BURST", 100)
+    one = source(folder)
+    assert look(one).keys() == look(one).keys() != set()
+    told = sorted(record.getMessage() for record in caplog.records)
+    assert told == [
+        f"listen.mmap: {folder}/cut.mmstats: cut off behind 0 fields: the type of 'hits' at byte 9 takes 2 bytes, "
+        "0 are left",
+        f"listen.mmap: {folder}/empty.mmstats: empty: no version",
+        f"listen.mmap: {folder}/large.mmstats: 1048577 bytes: 1048576 are the most that are read here",
+        f"listen.mmap: {folder}/link.mmstats: not a regular file",
+        f"listen.mmap: {folder}/pipe.mmstats: not a regular file",
+        f"listen.mmap: {folder}/text.mmstats: version 104, not 1",
+    ]  # fmt: skip
+    assert families(one)["statspout_mmap_bad_files_total"] == 12
+
+
+def families(one: MmapSource) -> dict[str, float | None]:
+    return {
+        family.name + "".join(labels.values()): value
+        for family in one.families()
+        for labels, value in family.samples  # type: ignore[union-attr]  # there is no histogram among them
+    }
+
+
+def test_of_too_many_series_those_stay_that_were_there_before(folder: Path) -> None:
+    class Three(BaseMmStats):
+        a, b, c = CounterField(), CounterField(), CounterField()
+
+    one = source(folder, listen_mmap_max_series=4)
+    later = Three(path=str(folder), filename="later.mmstats")
+    assert len(look(one)) == 3
+    earlier = Three(path=str(folder), filename="earlier.mmstats")
+    assert {m.tags["command"] for m in one._look()} == {"later"}
+    assert families(one)["statspout_mmap_left_out_totalseries"] == 3
+    later.remove()
+    assert {m.tags["command"] for m in one._look()} == {"earlier"}
+    earlier.remove()
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MOST_FILES", 1), ("MOST_FIELDS", 11), ("MOST_BYTES", 5000)])
+def test_of_too_many_files_those_stay_that_were_there_before(
+    folder: Path, web: WebStats, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
+    monkeypatch.setattr(looking, limit, value)
+    one = source(folder)
+    look(one)
+    other = WebStats(path=str(folder), filename="a.mmstats")
+    assert {m.tags["command"] for m in one._look()} == {"web"}
+    assert families(one)["statspout_mmap_left_out_totalfiles"] == 1
+    other.remove()
+
+
+def test_of_two_levels_of_one_process_and_label_the_last_is_told(folder: Path) -> None:
+    models = [WebStats(path=str(folder), filename="web-{PID}-{TID}.mmstats") for _ in range(2)]
+    for number, model in enumerate(models):
+        model.load = number
+        model.ok.incr()
+    one = source(folder)
+    told = one._look()
+    assert len(told) == len({m.key for m in told})
+    assert {m.name: m.value for m in told} == {"load": 0, "up": 0, "status.2XX": 2}  # ...2.mmstats comes before
+    assert families(one)["statspout_mmap_left_out_totaltwice"] == 2
+    for model in models:
+        model.remove()
+
+
+# running
+
+
+def test_it_looks_every_interval_without_keeping_the_loop(folder: Path, web: WebStats) -> None:
+    one, sink = source(folder, listen_mmap_interval=0.1), Taken()
+    slow = threading.Event()
+    real = one._look
+
+    def waiting() -> list[Metric]:
+        slow.wait(10)
+        return real()
+
+    async def run() -> None:
+        one._look = waiting  # type: ignore[method-assign]  # a file system that takes its time
+        running = asyncio.create_task(one.run(sink))
+        await asyncio.sleep(0.35)
+        assert not sink.samples
+        slow.set()
+        await sink.twice.wait()
+        running.cancel()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+    assert {metric.name for metric in sink.samples if isinstance(metric, Metric)} >= {"web.stats.load"}
+    assert families(one)["statspout_mmap_looks_skipped_total"] >= 1
+
+
+def test_a_look_that_fails_is_the_daemons_to_tell_and_the_next_one_works(folder: Path, web: WebStats) -> None:
+    one, sink = source(folder, listen_mmap_interval=0.1), Taken()
+    real, one._looker.look = one._looker.look, lambda: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(asyncio.wait_for(one.run(sink), 20))
+    one._looker.look = real  # type: ignore[method-assign]
+    assert one._look()
+
+
+def test_the_setting_asks_for_it(folder: Path) -> None:
+    settings = Settings(listen_mmap=(f"{folder}/*", "/run/*/x"), listen_mmap_interval=2.5)
+    (one,) = application_sources(Surroundings(settings, [], lambda: "", Heard()), [])
+    assert one.summary() == f"statistics files {folder}/*, /run/*/x, every 2.5 s"
+    assert one.told() == [f"listen.mmap: {folder}/*, every 2.5 s", "listen.mmap: /run/*/x, every 2.5 s"]
+
+
+@pytest.mark.parametrize("pattern", ["/run/stats/", "a\0b"])
+def test_a_pattern_that_matches_no_file_is_a_wrong_setting(pattern: str) -> None:
+    with pytest.raises(ConfigError, match=r"--listen\.mmap: .* is wrong: a pattern such as"):
+        MmapSource(Surroundings(Settings(listen_mmap=(pattern,)), [], lambda: "", Heard()))
+
+
+def test_its_other_settings_have_no_effect_alone() -> None:
+    given = {"listen.mmap-interval": 1.0, "listen.statsd-interval": 1.0, "listen.statsd": (":1",)}
+    assert without_effect(given, {}, settings_of(Settings)) == [
+        "--listen.mmap-interval has no effect without --listen.mmap"
+    ]

@@ -278,6 +278,10 @@ class Daemon:
         await self._end_sources(ending)
         for source in ending:
             source.close()
+        for source in beginning:
+            for old in ending:
+                if old.setting == source.setting:
+                    source.follow(old)
         self.applications[:] = applications
         say_what_is_heard(beginning, self.settings)
         for source in beginning:

@@ -68,6 +68,10 @@ class Repository(Options, ABC):
     """Where it sends StatsD, as `udp://host:port`, `tcp://` or `unix:///path`; set by its constructor. The program does
     not start where it would be that server itself."""
 
+    redis_statistics = ("", "")
+    """Where it keeps statistics as Aka Stats does: a Redis, as :class:`statspout.client.redis.addresses.Address` has
+    its ``place``, and the namespace; set by its constructor. The program does not start where it would read them."""
+
     idle_interval = 0.0
     """Seconds without anything to do after which :meth:`idle` is called, again and again; 0: never."""
 

@@ -136,6 +136,45 @@ class Settings(Options):
         default="4MiB",
         help="The kernel's buffer of each UDP socket; without root, at most `net.core.rmem_max`.",
     )
+    listen_redis: str = option(
+        name="listen.redis",
+        default="",
+        help="Read what applications record in Redis with `statspout.client.redis` or Aka Stats: "
+        "`redis://user:password@host:port/0`, `rediss://` for TLS, or `unix:///path`.",
+    )
+    listen_redis_password: str | None = option(
+        name="listen.redis-password", default=None, secret=True, help="The password, where the URL does not have it."
+    )
+    listen_redis_tls_ca: str | None = option(
+        name="listen.redis-tls-ca",
+        default=None,
+        help="The file with the authority of that Redis' certificate, PEM.",
+    )
+    listen_redis_namespace: str = option(
+        name="listen.redis-namespace", default="AKA-STATS", help="What the keys of the statistics there begin with."
+    )
+    listen_redis_match: str = option(
+        name="listen.redis-match", default="*", help="Only labels that match this glob of Redis, such as `errors__*`."
+    )
+    listen_redis_from: Literal["now", "oldest"] = option(
+        name="listen.redis-from",
+        default="now",
+        help="Where to begin at the first look: with what is recorded from then on, or with all the histories there.",
+    )
+    listen_redis_interval: float | None = option(
+        name="listen.redis-interval",
+        default=None,
+        minimum=0.1,
+        maximum=86_400,
+        help="Seconds between two looks; by default `--interval`.",
+    )
+    listen_redis_max_labels: int = option(
+        name="listen.redis-max-labels",
+        default=100_000,
+        minimum=1,
+        maximum=10_000_000,
+        help="The most labels that are read; more are left out, and counted.",
+    )
     listen_mmap: tuple[str, ...] = option(
         name="listen.mmap",
         default=(),

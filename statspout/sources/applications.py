@@ -17,6 +17,7 @@ from statspout.telemetry import Heard
 _HOMES = {
     "listen_mmap": "statspout.sources.apps.mmap.source:MmapSource",
     "listen_statsd": "statspout.sources.apps.statsd.source:StatsdSource",
+    "listen_redis": "statspout.sources.apps.redis.source:RedisSource",
 }
 """The class of each, by the setting that asks for it; loaded only where it is wanted."""
 
@@ -57,6 +58,10 @@ class ApplicationSource(Source):
 
     def check(self, repositories: Iterable[Repository]) -> None:  # noqa: ARG002 - for subclasses
         """ConfigError when one of ``repositories`` would send it what comes from it, again and again."""
+        return
+
+    def follow(self, before: ApplicationSource) -> None:  # noqa: ARG002 - for subclasses
+        """Take over what is known, before the first run, from one of the same class that has ended."""
         return
 
     def families(self) -> Iterator[Family | Histogram]:

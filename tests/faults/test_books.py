@@ -35,6 +35,6 @@ def test_the_books_balance(accounts: dict[str, Account], name: str) -> None:
     assert not [name for name, count in account.counters.items() if name.startswith("dropped") and count]
 
 
-@pytest.mark.parametrize("name", ["influxdb:one", "mongodb"])
+@pytest.mark.parametrize("name", ["influxdb:one", "mongodb", "redis:all"])
 def test_nothing_is_stored_twice(accounts: dict[str, Account], name: str) -> None:
     assert accounts[name].twice == 0

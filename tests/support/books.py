@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import tempfile
 import time
@@ -18,6 +19,7 @@ from support.daemon import Daemon
 from support.influxdb import Influxd, VictoriaMetrics
 from support.mongodb import MongoServer
 from support.receiver import Receiver
+from support.redis import RedisServer
 
 from statspout.testing import FakeEngine
 
@@ -152,11 +154,38 @@ class WebhookBooks:
         self.servers[-1].close()
 
 
-KINDS: dict[str, type[InfluxBooks | VictoriaBooks | MongoBooks | WebhookBooks]] = {
+class RedisBooks:
+    """Redis, which has on disk what it acknowledges, and all samples in a stream."""
+
+    name, stores_once = "redis:all", True
+
+    def __init__(self) -> None:
+        self.server = RedisServer("--appendonly", "yes", "--appendfsync", "always").start()
+
+    def flags(self) -> list[str]:
+        return [f"--redis.all.url={self.server.url}", "--redis.all.mode=stream", "--redis.all.max-length=10000000"]
+
+    def kill(self) -> None:
+        self.server.stop()
+
+    def start(self) -> None:
+        self.server.start()
+
+    def stored(self) -> list[Key]:
+        with self.server.client() as client:
+            records = [json.loads(entry[b"json"]) for _, entry in client.xrange("statspout")]
+        return [(one["id"][:12], nanoseconds(one["@timestamp"])) for one in records]
+
+    def close(self) -> None:
+        self.server.close()
+
+
+KINDS: dict[str, type[InfluxBooks | VictoriaBooks | MongoBooks | WebhookBooks | RedisBooks]] = {
     "influxdb:one": InfluxBooks,
     "influxdb:victoria": VictoriaBooks,
     "mongodb": MongoBooks,
     "webhook": WebhookBooks,
+    "redis:all": RedisBooks,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 TTL = 14 * 86_400
@@ -12,6 +13,10 @@ KINDS = ("COUNT", "TOTAL", "TOTAL_SQ", "SUMS", "MIN", "MAX", "HISTORY", "AVG", "
 
 STATS = ("count", "avg", "stdev", "max", "min", "total", "last", "last_time")
 """What is read of a label."""
+
+
+PROCESS = os.urandom(16).hex()
+"""What tells this process from every other that writes to a namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,10 @@ class Keyspace:
     def context(self, context_id: str) -> str:
         """The key of a context."""
         return f"{self.prefix}::CONTEXTS::{context_id}"
+
+    def writer(self, process: str) -> str:
+        """The key by which a daemon sees that it is itself that writes here."""
+        return f"{self.prefix}::WRITERS::{process}"
 
     def of(self, label: str) -> list[str]:
         """The keys of a label, one of each kind."""

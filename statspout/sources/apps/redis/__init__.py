@@ -1,0 +1,1 @@
+"""Redis: what applications record there after Aka Stats, each record once."""

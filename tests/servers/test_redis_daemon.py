@@ -1,0 +1,189 @@
+"""A whole daemon between applications and their Redis: from a Stats() to REST, InfluxDB and lines; and into Redis."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.daemon import Daemon, run_program
+from support.influxdb import Influxd
+from support.redis import RedisServer, settings
+
+from statspout.client.redis import Stats, available_stats, fetch_stats
+from statspout.testing import FakeEngine
+
+
+@pytest.fixture(scope="module")
+def influxd() -> Iterator[Influxd]:
+    with Influxd() as server:
+        yield server
+
+
+def reported(daemon: Daemon, name: str) -> list[dict[str, Any]]:
+    """The lines of the application's metrics of this name."""
+    return [one for line in daemon.out.splitlines() if (one := json.loads(line)).get("metric") == name]
+
+
+def counted(daemon: Daemon, name: str, labels: str = "") -> float:
+    page = daemon.get("/metrics", "health.address").body.decode()
+    found = re.search(rf"^{name}{re.escape(labels)} (\S+)$", page, re.MULTILINE)
+    assert found is not None, page
+    return float(found[1])
+
+
+def has_looked(daemon: Daemon) -> None:
+    daemon.eventually(lambda: counted(daemon, "statspout_redis_up") == 1)
+
+
+COMMON = ("--demo", "--interval=1", "--host.name=here", "--health.address=127.0.0.1:0", "--stdout.format=json")
+
+
+def test_what_an_application_records_goes_to_every_repository_once(
+    redis: Any, redis_server: RedisServer, influxd: Influxd
+) -> None:
+    with Stats() as stat:
+        stat("old", 1)
+    with Daemon(
+        *COMMON, f"--listen.redis={redis_server.url}", "--repository=stdout,rest,influxdb,redis",
+        "--rest.address=127.0.0.1:0", f"--influxdb.url={influxd.url}", "--influxdb.database=recorded",
+        f"--redis.url={redis_server.url}",
+    ) as daemon:  # fmt: skip
+        has_looked(daemon)
+        with pytest.raises(ZeroDivisionError):
+            bake()
+        daemon.eventually(lambda: len(reported(daemon, "slices")) >= 50)
+        daemon.eventually(lambda: any(one["metric"] == "slices" for one in daemon.get("/app-stats").json()))
+        daemon.eventually(lambda: len(slices(influxd)) >= 50)
+        rows = slices(influxd)
+        lines = reported(daemon, "slices")
+        assert [line["value"] for line in lines] == list(range(50))
+        assert {(line["kind"], line["host"], line["context"]) for line in lines} == {
+            ("gauge", "here", "the cake is a lie")
+        }
+        assert {line["tags"]["kind"] for line in lines} == {"cherry_pie"}
+        assert sorted(row["value"] for row in rows) == list(range(50)), "none hides another"
+        assert {row["context"] for row in rows} == {"the cake is a lie"}
+        (error,) = reported(daemon, "errors__EXC:ZeroDivisionError")
+        assert "division by zero" in error["context"]
+        label = "slices;host=here,kind=cherry_pie"
+        daemon.eventually(lambda: fetch_stats(label, "STATSPOUT").count == 50)
+        assert "old" not in daemon.out
+        assert daemon.terminate() == 0
+
+
+def bake() -> None:
+    with Stats() as stat:
+        for value in range(50):
+            stat("slices", value, context="the cake is a lie", extra_labels={"kind": "cherry pie"})
+        _ = 1 / 0
+
+
+def slices(influxd: Influxd) -> list[dict[str, Any]]:
+    return influxd.query('SELECT * FROM "slices"', "recorded")
+
+
+def test_containers_are_statistics_that_readers_of_aka_stats_find(redis: Any, redis_server: RedisServer) -> None:
+    with Daemon(*COMMON, "--repository=redis", f"--redis.url={redis_server.url}") as daemon:
+        daemon.eventually(lambda: any("rx_bytes.rate" in one for one in available_stats("*", "STATSPOUT")))
+        label = next(available_stats("statspout.cpu_percent;host=*,container=*", "STATSPOUT"))
+        daemon.eventually(lambda: (fetch_stats(label, "STATSPOUT").count or 0) >= 3)
+        found = fetch_stats(label, "STATSPOUT")
+        assert found.min is not None
+        assert found.max is not None
+        assert found.avg is not None
+        assert 0 <= found.min <= found.avg <= found.max
+
+
+def test_what_is_recorded_in_the_last_moment_is_told(redis: Any, redis_server: RedisServer) -> None:
+    with Daemon(*COMMON, "--listen.redis-interval=3600", f"--listen.redis={redis_server.url}") as daemon:
+        has_looked(daemon)
+        with Stats() as stat:
+            stat("last", 7)
+        assert daemon.terminate() == 0
+        assert [line["value"] for line in reported(daemon, "last")] == [7]
+
+
+def test_all_that_there_is_comes_where_it_is_asked_for(redis: Any, redis_server: RedisServer) -> None:
+    with Stats() as stat:
+        for value in range(3):
+            stat("errors__all", value)
+            stat("other", value)
+    with Daemon(
+        *COMMON, f"--listen.redis={redis_server.url}", "--listen.redis-from=oldest", "--listen.redis-match=errors__*"
+    ) as daemon:
+        daemon.eventually(lambda: len(reported(daemon, "errors__all")) >= 3)
+        assert [line["value"] for line in reported(daemon, "errors__all")] == [0, 1, 2]
+        assert reported(daemon, "other") == []
+
+
+def test_a_redis_that_goes_and_comes_again_is_said_once_and_read_on(tmp_path: Path) -> None:
+    with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server, settings(server.url), Daemon(
+        *COMMON, f"--listen.redis={server.url}"
+    ) as daemon:  # fmt: skip
+        has_looked(daemon)
+        with Stats() as stat:
+            stat("x", 1)
+        daemon.eventually(lambda: len(reported(daemon, "x")) == 1)
+        server.stop()
+        daemon.eventually(lambda: counted(daemon, "statspout_redis_failures_total") >= 3)
+        server.start()
+        with Stats(strict=True) as stat:
+            stat("x", 2)
+        daemon.eventually(lambda: len(reported(daemon, "x")) == 2)
+        assert [line["value"] for line in reported(daemon, "x")] == [1, 2]
+        assert len([line for line in daemon.log.splitlines() if "it is tried again" in line]) == 1
+        assert "answers" in daemon.log
+        assert "Traceback" not in daemon.log
+        assert counted(daemon, "statspout_redis_missed_total") == 0
+
+
+def test_a_reload_goes_on_where_it_was(redis: Any, redis_server: RedisServer, tmp_path: Path) -> None:
+    file = tmp_path / "statspout.toml"
+    file.write_text(f'listen.redis = "{redis_server.url}"\nlisten.redis-interval = 3600\n')
+    with Daemon(*COMMON, f"--config={file}") as daemon:
+        has_looked(daemon)
+        with Stats() as stat:
+            stat("x", 1)
+        file.write_text(f'listen.redis = "{redis_server.url}"\nlisten.redis-interval = 0.2\n')
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_line("reloaded: ")
+        with Stats() as stat:
+            stat("x", 2)
+        daemon.eventually(lambda: len(reported(daemon, "x")) == 2)
+        assert [line["value"] for line in reported(daemon, "x")] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ("--repository=redis", "--redis.namespace=AKA-STATS"),
+            "repository redis writes to AKA-STATS in that Redis, which would be read here again, for ever: another",
+        ),
+        (("--listen.redis-namespace=",), "--listen.redis-namespace: it is empty: leave it out, or name one"),
+        (("--listen.redis=http://x",), "--listen.redis: it is wrong: redis://host:6379/0, rediss://"),
+        (("--listen.redis-tls-ca=/x",), "--listen.redis-tls-ca: it has no effect without TLS"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_said_in_a_line(arguments: tuple[str, ...], told: str) -> None:
+    ended = run_program("--demo", *arguments, environ={"STATSPOUT_LISTEN_REDIS": "redis://localhost"})
+    assert ended.code == 2
+    assert told in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_check_and_the_log_say_where_it_reads_without_the_password() -> None:
+    url = "redis://me:pa55-word@localhost:1/2"
+    with FakeEngine() as engine:
+        environ = {"STATSPOUT_LISTEN_REDIS": url}
+        ended = run_program("check", f"--socket.path={engine.socket_path}", environ=environ)
+        assert "Redis: what is recorded in AKA-STATS at redis://localhost:1/2, every 5 s" in ended.out
+        with Daemon(f"--socket.path={engine.socket_path}", "--interval=1", environ=environ) as daemon:
+            daemon.wait_for_line("listen.redis: what is recorded in AKA-STATS at redis://localhost:1/2, every 1 s")
+            daemon.wait_for_line("it is tried again every 1 s")
+            assert "pa55" not in daemon.log + ended.out + ended.err

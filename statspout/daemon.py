@@ -69,11 +69,11 @@ class Daemon:
         self.health = Health(
             self._telemetries, self.heard, self.router.routes, _interval(settings), self.refused, self.applications
         )
-        self.web = self._served(settings, self.router.routes)
+        self.applications += self._listening(settings, repositories)
+        self.web = self._served(settings, self.router.routes, self.applications)
         if settings.once and not any(isinstance(route, Delivery) for route in self.router.routes):
             raise ConfigError("--once: live values end with the program: a repository that stores, as stdout, is right")
         planned = planned_engines(settings, os.environ)
-        self.applications += self._listening(settings, repositories)
         self._running: dict[Source, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
         self._ending: set[asyncio.Task[None]] = set()
@@ -185,8 +185,8 @@ class Daemon:
         routes = [self._kept(repository) or route_to(repository, self.spools) for repository in repositories]
         planned = planned_engines(settings, os.environ)
         engines = self._engines_of(planned, settings)
-        web = self._served(settings, routes) if self._serves_other(settings, routes) else self.web
         applications = [self._kept_source(source, settings) for source in self._listening(settings, repositories)]
+        web = self._served(settings, routes, applications) if self._serves_other(settings, routes) else self.web
         async with AsyncExitStack() as undo:
             await self._open_live(routes, undo)
             if web is not self.web:
@@ -213,7 +213,7 @@ class Daemon:
 
     def _serves_other(self, settings: Settings, routes: Sequence[Route]) -> bool:
         live = [[route for route in each if _is_live(route)] for each in (self.router.routes, routes)]
-        return live[0] != live[1] or changed(fields_of("web.", "health."), self.settings, settings)
+        return live[0] != live[1] or changed(fields_of("web.", "health.", "listen.redis"), self.settings, settings)
 
     def _kept_source(self, source: ApplicationSource, settings: Settings) -> ApplicationSource:
         """The one before, where nothing about it is other."""
@@ -383,12 +383,17 @@ class Daemon:
             return self._rosters[0].host
         return self.settings.host_name or os.uname().nodename
 
-    def _served(self, settings: Settings, routes: Sequence[Route]) -> WebServer:
+    def _served(
+        self, settings: Settings, routes: Sequence[Route], applications: Sequence[ApplicationSource]
+    ) -> WebServer:
         """A server of all that is to be served, not started."""
         web = WebServer(access_of(settings), tls_of(settings), self.refused)
         for route in routes:
             if isinstance(route.repository, LiveRepository):
                 _mount_live(web, route.repository)
+        for source in applications if not settings.once else ():
+            for served in source.served():
+                web.mount(served.address, served.routes, served.setting, source.setting)
         if settings.health_address:
             web.mount(settings.health_address, self.health.routes(), "health.address", "health", self.health.open_paths)
         return web

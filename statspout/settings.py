@@ -150,6 +150,11 @@ class Settings(Options):
         default=None,
         help="The file with the authority of that Redis' certificate, PEM.",
     )
+    listen_redis_address: str = option(
+        name="listen.redis-address",
+        default="",
+        help="Serve what is recorded there at `host:port`, under /api/v1, as Aka Stats does.",
+    )
     listen_redis_namespace: str = option(
         name="listen.redis-namespace", default="AKA-STATS", help="What the keys of the statistics there begin with."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from statspout.exposition import Family, Histogram
 from statspout.repository import Repository
@@ -13,6 +13,9 @@ from statspout.settings import Settings
 from statspout.source import Source
 from statspout.sources.roster import Roster
 from statspout.telemetry import Heard
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
 
 _HOMES = {
     "listen_mmap": "statspout.sources.apps.mmap.source:MmapSource",
@@ -33,6 +36,14 @@ class Surroundings(NamedTuple):
     rosters: Sequence[Roster]
     host: Callable[[], str]
     heard: Heard
+
+
+class Served(NamedTuple):
+    """Starlette ``routes`` at an ``address``, which ``setting`` gave."""
+
+    address: str
+    routes: Sequence[BaseRoute]
+    setting: str
 
 
 class ApplicationSource(Source):
@@ -63,6 +74,10 @@ class ApplicationSource(Source):
     def follow(self, before: ApplicationSource) -> None:  # noqa: ARG002 - for subclasses
         """Take over what is known, before the first run, from one of the same class that has ended."""
         return
+
+    def served(self) -> Iterator[Served]:
+        """What it has for who asks the daemon over HTTP."""
+        return iter(())
 
     def families(self) -> Iterator[Family | Histogram]:
         """Its counts, for the page of the daemon about itself."""

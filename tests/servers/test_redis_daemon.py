@@ -13,6 +13,7 @@ import pytest
 from support.daemon import Daemon, run_program
 from support.influxdb import Influxd
 from support.redis import RedisServer, settings
+from support.web import Client
 
 from statspout.client.redis import Stats, available_stats, fetch_stats
 from statspout.testing import FakeEngine
@@ -187,3 +188,21 @@ def test_check_and_the_log_say_where_it_reads_without_the_password() -> None:
             daemon.wait_for_line("listen.redis: what is recorded in AKA-STATS at redis://localhost:1/2, every 1 s")
             daemon.wait_for_line("it is tried again every 1 s")
             assert "pa55" not in daemon.log + ended.out + ended.err
+
+
+def test_what_is_recorded_is_served_by_the_daemon_to_who_has_its_token(
+    redis: Any, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    with Stats() as stat:
+        stat("oven/heat", 220)
+    (tmp_path / "token").write_text("open-sesame")
+    with Daemon(
+        *COMMON, f"--listen.redis={redis_server.url}", "--repository=stdout", "--listen.redis-address=127.0.0.1:0",
+        f"--web.token-file={tmp_path / 'token'}",
+    ) as daemon:  # fmt: skip
+        line = daemon.wait_for_line(" listen.redis-address: http://127.0.0.1:")
+        client, path = Client(int(line.rpartition(":")[2])), "/api/v1/stats/oven/heat"
+        assert client.ask(path).status == 401
+        answer = client.ask(path, headers={"Authorization": "Bearer open-sesame"})
+        assert (answer.status, answer.json()["avg"]) == (200, 220.0)
+        assert client.ask("/api/v1/stats/none", headers={"Authorization": "Bearer open-sesame"}).status == 404

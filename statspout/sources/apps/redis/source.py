@@ -19,7 +19,7 @@ from statspout.repository import Repository
 from statspout.sample import Metric
 from statspout.settings import Settings
 from statspout.source import Sink
-from statspout.sources.applications import ApplicationSource, Surroundings
+from statspout.sources.applications import ApplicationSource, Served, Surroundings
 from statspout.sources.apps.redis.echo import refuse_echo
 from statspout.sources.apps.redis.metrics import Metrics
 from statspout.sources.apps.redis.reader import Commands, Entry, Reader
@@ -63,6 +63,15 @@ class RedisSource(ApplicationSource):
     def summary(self) -> str:
         """The same."""
         return f"Redis: {self._where}"
+
+    def served(self) -> Iterator[Served]:
+        """What is recorded there, as Aka Stats serves it, where that is wanted."""
+        address = self.surroundings.settings.listen_redis_address
+        if address:
+            from statspout.web.redis import redis_routes
+
+            routes = redis_routes(self._address.url, self._namespace, self._options)
+            yield Served(address, routes, "listen.redis-address")
 
     @property
     def _where(self) -> str:

@@ -14,6 +14,8 @@ from support.engine import Engine
 import statspout
 from statspout.client.mmap import MmStatsReader, held
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "webstats.py"
+
 WEB = """
 import time
 from statspout.client.mmap import CounterField, DoubleField, MmStats
@@ -44,16 +46,19 @@ def daemon(engine: Engine, folder: Path) -> Iterator[Daemon]:
         yield daemon
 
 
-def run(engine: Engine, image: str, folder: Path, name: str, user: str = "") -> Any:
-    """The program in a container, whose files are in a folder of its own."""
+def run(engine: Engine, image: str, folder: Path, name: str, user: str = "", script: Path | None = None) -> Any:
+    """The program, or a script, in a container; its files are in a folder of its own."""
     own = folder / name
     own.mkdir(exist_ok=True)
     own.chmod(0o777)
     package = Path(statspout.__file__).parent
+    volumes = {package: ("/client/statspout", "ro"), own: ("/stats", "rw")}
+    if script is not None:
+        volumes[script] = (f"/{script.name}", "ro")
     return engine.run(
-        name, ["python3", "-B", "-c", WEB], image=image, user=user,
+        name, ["python3", "-B", *(["-c", WEB] if script is None else [f"/{script.name}"])], image=image, user=user,
         environment={"PYTHONPATH": "/client", "MMSTATS_PATH": "/stats"},
-        volumes={str(package): {"bind": "/client/statspout", "mode": "ro"}, str(own): {"bind": "/stats", "mode": "rw"}},
+        volumes={str(path): {"bind": bind, "mode": mode} for path, (bind, mode) in volumes.items()},
     )  # fmt: skip
 
 
@@ -76,10 +81,27 @@ def test_the_numbers_of_a_program_in_a_container_have_its_container(
         )  # fmt: skip
         load = reported(daemon, container.name, "web.stats.load")
         assert (load["value"], load["tags"]) == (0.5, {"command": "web", "pid": "1"})  # both are 1 in their containers
-    page = daemon.get("/metrics", "prometheus.address").body.decode()
     for container in (first, second):
         labels = rf'{{host="[^"]+",container="{container.name}",id="{container.id[:12]}",command="web"}}'
-        assert re.search(rf"^web_stats_status_2XX_total{labels} 5$", page, re.MULTILINE), page
+        assert re.search(rf"^web_stats_status_2XX_total{labels} 5$", page(daemon), re.MULTILINE)
+
+
+def test_the_example_of_the_docs_stands_next_to_its_containers_cpu(
+    engine: Engine, daemon: Daemon, folder: Path, python_image: str
+) -> None:
+    container = run(engine, python_image, folder, "web", script=EXAMPLE)
+    whose = f'host="[^"]+",container="web",id="{container.id[:12]}"'
+    for name, more in (
+        ("statspout_container_cpu_usage_ratio", ""),
+        ("web_stats_status_2XX_total", ',command="webstats.py"'),
+        ("web_stats_timers_page", ',command="webstats.py",pid="1",tid="[0-9]+"'),
+    ):
+        line = re.compile(rf"^{name}{{{whose}{more}}} [0-9.e-]+$", re.MULTILINE)
+        daemon.eventually(lambda: line.search(page(daemon)), 20)  # noqa: B023 - called at once
+
+
+def page(daemon: Daemon) -> str:
+    return daemon.get("/metrics", "prometheus.address").body.decode()
 
 
 def test_a_container_that_was_killed_and_started_again_counts_on(

@@ -204,8 +204,8 @@ def test_the_command_is_what_the_files_name_has_beside_process_and_thread(
 # whose it is
 
 
-def proc_of(tmp_path: Path, path: Path, pid: int, *, locked: bool, container: str = CONTAINER.id) -> Path:
-    """A /proc in which ``pid``, in a container, has the file locked or only mapped."""
+def proc_of(tmp_path: Path, path: Path, pid: int, *, locked: bool, container: str = CONTAINER.id, own: int = 9) -> Path:
+    """A /proc in which ``pid``, ``own`` in its container, has the file locked or only mapped."""
     found, proc = path.stat(), tmp_path / "proc"
     device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
     (proc / str(pid)).mkdir(parents=True)
@@ -214,6 +214,7 @@ def proc_of(tmp_path: Path, path: Path, pid: int, *, locked: bool, container: st
     row = f"7f0000000000-7f0000001000 rw-s 00000000 {device} {found.st_ino}     {path}\n"
     (proc / str(pid) / "maps").write_text("7e00-7f00 r-xp 00000000 00:00 0\n" + ("" if locked else row))
     (proc / str(pid) / "cgroup").write_text(f"5:memory:/docker/{container}\n")
+    (proc / str(pid) / "status").write_text(f"Name:\tpython3\nPid:\t{pid}\nNSpid:\t{pid}\t{own}\nThreads:\t1\n")
     return proc
 
 
@@ -233,6 +234,21 @@ def test_the_container_is_that_of_the_process_that_the_kernel_says_has_the_file(
     told = look(source(folder, roster(), proc_root=str(proc)))
     assert [(m.container, m.host) for m in told.values()] == [(CONTAINER, "node7")] * 2
     assert told["level"].tags == {"command": "web", "pid": "9"}
+
+
+def test_who_has_the_file_mapped_only_to_read_it_is_no_writer(folder: Path, tmp_path: Path) -> None:
+    proc = proc_of(tmp_path, write(folder, "web-9-9.mmstats", HITS, LEVEL, pid=9), 9, locked=False)
+    maps = proc / "9" / "maps"
+    maps.write_text(maps.read_text().replace("rw-s", "r--s"))
+    assert not look(source(folder, roster(), proc_root=str(proc)))
+
+
+def test_a_lock_whose_process_has_another_number_to_itself_is_no_proof_but_somebody_writes(
+    folder: Path, tmp_path: Path
+) -> None:
+    path = write(folder, "web-9-9.mmstats", HITS, LEVEL, pid=9)
+    proc = proc_of(tmp_path, path, 4711, locked=True, own=10)  # whoever took the lock has ended, and this one is new
+    assert [m.container for m in look(source(folder, roster(), proc_root=str(proc))).values()] == [None, None]
 
 
 def test_a_process_id_in_a_file_is_no_proof_of_whose_it_is(folder: Path, tmp_path: Path) -> None:
@@ -258,10 +274,11 @@ def test_containers_of_one_name_and_process_id_have_series_of_their_own(folder: 
     first = write(folder, "web-1-1.mmstats", HITS, pid=1)
     (tmp_path / "other").mkdir()
     second = write(tmp_path / "other", "web-1-1.mmstats", HITS, pid=1)
-    proc = proc_of(tmp_path, first, 50, locked=True)
+    proc = proc_of(tmp_path, first, 50, locked=True, own=1)
     locks = (proc / "locks").read_text()
     (proc / "51").mkdir()
     (proc / "51" / "cgroup").write_text(f"0::/system.slice/docker-{'d' * 64}.scope\n")
+    (proc / "51" / "status").write_text("NSpid:\t51\t1\n")
     more = locks.splitlines()[1].replace(" 50 ", " 51 ").replace(str(first.stat().st_ino), str(second.stat().st_ino))
     (proc / "locks").write_text(f"{locks}{more}\n")
     wanted = Settings(listen_mmap=(f"{folder}/*", f"{tmp_path}/other/*"), proc_root=str(proc))

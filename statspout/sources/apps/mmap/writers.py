@@ -18,8 +18,10 @@ FileId = tuple[int, int]
 
 _LOCK = re.compile(r"^\d+: FLOCK +ADVISORY +WRITE +(\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) ", re.MULTILINE)
 
-_MAP = re.compile(r"^\S+ ..[-x]s \S+ ([0-9a-f]+):([0-9a-f]+) ([1-9]\d*)\b", re.MULTILINE)
-"""What is mapped so that others see it."""
+_MAP = re.compile(r"^\S+ .w.s \S+ ([0-9a-f]+):([0-9a-f]+) ([1-9]\d*)\b", re.MULTILINE)
+"""What is mapped to be written so that others see it."""
+
+_OWN = re.compile(r"^NSpid:(?:\s+\d+)*\s+(\d+)$", re.MULTILINE)
 
 _SLACK = 60.0
 """Seconds by which a file may seem older than the process that made it: clocks are set."""
@@ -56,11 +58,21 @@ class Writers:
         """The writer of a file in which a process id stands and when it was made, or neither."""
         locker = self._locked.get(file)
         if locker:
-            return Writer(locker, alive=True)
+            return Writer(locker if self._calls_itself(locker, pid) else None, alive=True)
         has = self._has(file, pid) if pid else False
         if has:
             return Writer(pid, alive=True)
         return Writer(None, alive=has is None and pid is not None and self._ran(pid, created))
+
+    def _calls_itself(self, pid: int, own: int | None) -> bool:
+        """Whether a process is ``own`` to itself, in whatever container; a lock may outlast who took it, in a child."""
+        if own is None:
+            return True
+        try:
+            found = _OWN.search((self._proc / str(pid) / "status").read_text(errors="replace"))
+        except OSError:
+            return False
+        return found is None or int(found[1]) == own  # kernels before 4.1 do not say
 
     def _has(self, file: FileId, pid: int) -> bool | None:
         """Whether this process has mapped the file; None where we may not know."""

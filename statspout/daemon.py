@@ -256,6 +256,7 @@ class Daemon:
             undo.push_async_callback(self._listen_again, before)
             await self._end_sources([before])
             before.close()
+            source.follow(before)
             await source.open()
 
     async def _listen_again(self, source: ApplicationSource) -> None:
@@ -278,6 +279,9 @@ class Daemon:
         await self._end_sources(ending)
         for source in ending:
             source.close()
+        for source in beginning:
+            if (one_before := self._source(source.setting)) is not None:
+                source.follow(one_before)
         self.applications[:] = applications
         say_what_is_heard(beginning, self.settings)
         for source in beginning:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 from statspout import Container, Rejected, RepositoryError, Sample
 from statspout.client.redis.keys import PROCESS, Keyspace
 from statspout.client.redis.records import Record
-from statspout.client.redis.script import call, calls, write
+from statspout.client.redis.script import calls, write
 from statspout.repositories.redis_numbers import Numbers
 
 _SLACK = 100
@@ -106,6 +106,8 @@ class Aggregates:
 
     def _written(self, client: Any, owned: Sequence[Owned]) -> dict[int, str]:
         """Send them; the samples with a number that Redis will never take, by their position. Else its first error."""
+        # As they are written: those of a label together.
+        owned = [one for some in _by_label(owned).values() for one in some]
         todo = list(calls((one.record for one in owned), self._space, self._history))
         bad: list[Owned] = []
         begin, trouble = 0, None
@@ -125,18 +127,22 @@ class Aggregates:
         if kind not in (b"zset", b"none", "zset", "none"):
             told = kind.decode() if isinstance(kind, bytes) else kind
             raise RepositoryError(f"{index} is a {told}, no sorted set: another --redis.namespace is right")
-        of_label: dict[str, list[Owned]] = {}
-        for one in owned:
-            of_label.setdefault(one.record.label, []).append(one)
-        todo = [call([one.record for one in some], self._space, self._history) for some in of_label.values()]
         rejected: dict[int, str] = {}
-        for (label, some), error in zip(of_label.items(), write(client, todo), strict=True):
-            if error is None:
-                continue
-            if not _is_of_another_kind(error):
-                raise error
-            rejected |= {one.at: f"a key of {label} in {self._space.prefix} is of another kind" for one in some}
+        for label, some in _by_label(owned).items():
+            for error in write(client, calls((one.record for one in some), self._space, self._history)):
+                if error is None:
+                    continue
+                if not _is_of_another_kind(error):
+                    raise error
+                rejected |= {one.at: f"a key of {label} in {self._space.prefix} is of another kind" for one in some}
         return rejected
+
+
+def _by_label(owned: Iterable[Owned]) -> dict[str, list[Owned]]:
+    found: dict[str, list[Owned]] = {}
+    for one in owned:
+        found.setdefault(one.record.label, []).append(one)
+    return found
 
 
 def _is_of_another_kind(error: Exception) -> bool:

@@ -256,6 +256,7 @@ class Daemon:
             undo.push_async_callback(self._listen_again, before)
             await self._end_sources([before])
             before.close()
+            source.follow(before)
             await source.open()
 
     async def _listen_again(self, source: ApplicationSource) -> None:

@@ -67,12 +67,12 @@ class ApplicationSource(Source):
         """Whether it cannot be open together with ``other``, of the same class: they have a port in common."""
         return False
 
-    def check(self, repositories: Iterable[Repository]) -> None:  # noqa: ARG002 - for subclasses
-        """ConfigError when one of ``repositories`` would send it what comes from it, again and again."""
+    def follow(self, before: ApplicationSource) -> None:  # noqa: ARG002 - for subclasses
+        """Go on with what is known to ``before``, of the same class and with other settings, which nobody runs now."""
         return
 
-    def follow(self, before: ApplicationSource) -> None:  # noqa: ARG002 - for subclasses
-        """Take over what is known, before the first run, from one of the same class that has ended."""
+    def check(self, repositories: Iterable[Repository]) -> None:  # noqa: ARG002 - for subclasses
+        """ConfigError when one of ``repositories`` would send it what comes from it, again and again."""
         return
 
     def served(self) -> Iterator[Served]:

@@ -228,6 +228,41 @@ def test_a_counter_of_an_application_goes_on_through_a_reload(engine: FakeEngine
             daemon.eventually(lambda: counted(7))
 
 
+@pytest.mark.parametrize("path", ["", "statsd.sock"])
+def test_a_gauge_is_known_through_a_reload_and_its_changes_are_of_what_it_is(
+    engine: FakeEngine, config: Path, path: str
+) -> None:
+    address = f"unix://{config.with_name(path)}" if path else f"udp://{ZERO}"
+    with Reloading(config, **settings_of(engine, **{"listen.statsd": [address]})) as daemon:
+        for number, (line, value) in enumerate(((b"depth:5|g", 5), (b"depth:+1|g", 6), (b"depth:-2|g", 4))):
+            _send(_place(daemon, number), line)
+            daemon.eventually(partial(_depth_is, daemon, value))
+            changed: dict[str, Any] = {"listen.statsd-max-series": 100 + number}
+            assert "listened to anew" in daemon.reload(**changed)
+            delivered = daemon.figures()["statspout_delivered_total{rest}"]
+            daemon.eventually(partial(_delivered, daemon, delivered + 6))
+            assert _depth_is(daemon, value)
+
+
+def _place(daemon: Daemon, number: int) -> str:
+    """Where it listens for StatsD after so many reloads."""
+
+    def places() -> list[str]:
+        return [line for line in daemon.log.splitlines() if " listen.statsd: " in line][number:]
+
+    return daemon.eventually(places)[0].partition("://")[2].partition(",")[0]
+
+
+def _send(place: str, line: bytes) -> None:
+    host, _, port = place.rpartition(":")
+    with socket.socket(socket.AF_INET if host else socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.sendto(line, (host, int(port)) if host else place)
+
+
+def _depth_is(daemon: Daemon, value: float) -> bool:
+    return [(one["metric"], one["value"]) for one in daemon.get("/app-stats").json()] == [("depth", value)]
+
+
 def test_tls_comes_and_goes_with_a_reload(engine: FakeEngine, config: Path) -> None:
     authority = Authority(config.parent / "authority")
     trusted = ssl.create_default_context(cafile=str(authority.ca))

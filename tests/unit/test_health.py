@@ -35,7 +35,9 @@ def health(**state: Any) -> Health:
     telemetry = Telemetry()
     for name, value in state.items():
         setattr(telemetry, name, value)
-    wanted = Surroundings(Settings(listen_mmap=("/run/stats/*.mmstats",)), [], lambda: "", Heard())
+    wanted = Surroundings(
+        Settings(listen_mmap=("/run/stats/*.mmstats",), listen_redis="redis://127.0.0.1"), [], lambda: "", Heard()
+    )
     return Health([telemetry], Heard(), [], interval=5.0, applications=application_sources(wanted, []))
 
 

@@ -159,6 +159,19 @@ class Aggregator:
         self.heard.bad[kind] += 1
         self._limited.warning(f"bad lines ({kind})", "statsd: a bad line (%s): %s", kind, why)
 
+    def follow(self, other: Aggregator) -> None:
+        """Know what is known to another, which takes no lines any more: gauges, and what absolute counters were last.
+
+        A change of a gauge is a change of that. Of a series that there is already, this one's word counts.
+        """
+        for identity, series in other._series.items():
+            if series.lasting and identity not in self._series and len(self._series) < self._most:
+                # Its keys are the other's: lines come the long way once more.
+                series.context, series.keys = self._context, []
+                self._series[identity] = series
+        self._told_of = other._told_of | self._told_of
+        self.heard.series = len(self._series)
+
     # the long way
 
     def _without_long(self, lines: list[bytes]) -> list[bytes]:

@@ -71,6 +71,11 @@ class StatsdSource(ApplicationSource):
         """ConfigError when one of them sends to one of our addresses."""
         refuse_echo(self.addresses, repositories)
 
+    def follow(self, before: ApplicationSource) -> None:
+        """Gauges go on, and their changes are of what they are."""
+        assert isinstance(before, StatsdSource)
+        self._aggregator.follow(before._aggregator)
+
     async def open(self) -> None:
         """Listen. ConfigError when an address cannot be had."""
         await self.listener.open()

@@ -95,11 +95,11 @@ class Redis(Repository):
 
         client: Any = self._client
         assert client is not None, "open comes before push"
+        again, self._unsure = self._unsure > 0, max(0, self._unsure - 1)
         try:
-            self._store.push(client, batch, again=self._unsure > 0)
+            self._store.push(client, batch, again=again)
         except (redis.RedisError, OSError) as error:
             raise failure(error, self._address.where, self.timeout) from error
-        self._unsure = max(0, self._unsure - 1)
 
     def clear(self, container: Container) -> None:
         """Forget how far the counters of a container that is gone had come."""

@@ -76,7 +76,7 @@ def read(body: bytes) -> ContainerSample | None:
     return sample_of(*found, before[1], TARGET, "host")
 
 
-@inputs(400)
+@inputs(800)
 @given(changed(STATS) | mutated([json.dumps(STATS).encode()], JSON))
 def test_statistics_that_are_garbage_are_a_bad_answer_and_else_every_number_is_one(body: bytes) -> None:
     tried("statistics")

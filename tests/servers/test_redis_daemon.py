@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.certificates import Authority
 from support.daemon import Daemon, run_program
-from support.influxdb import Influxd
+from support.influxdb import Influxd, free_port
 from support.redis import RedisServer, settings
 from support.web import Client
 
@@ -157,6 +158,30 @@ def test_a_reload_goes_on_where_it_was(redis: Any, redis_server: RedisServer, tm
             stat("x", 2)
         daemon.eventually(lambda: len(reported(daemon, "x")) == 2)
         assert [line["value"] for line in reported(daemon, "x")] == [1, 2]
+
+
+def test_over_tls_and_with_a_password_in_both_directions(tmp_path: Path) -> None:
+    authority, port = Authority(tmp_path / "authority"), free_port()
+    (tmp_path / "password").write_text("pa55-word")
+    with RedisServer(
+        "--save", "", "--tls-port", str(port), "--tls-auth-clients", "no", "--tls-ca-cert-file", str(authority.ca),
+        "--tls-cert-file", str(authority.cert("server")), "--tls-key-file", str(authority.key("server")),
+    ) as server, server.client() as client:  # fmt: skip
+        client.execute_command("ACL", "SETUSER", "me", "on", ">pa55-word", "~*", "+@all")
+        with settings(server.url), Daemon(
+            *COMMON, f"--listen.redis=rediss://me@127.0.0.1:{port}", f"--redis.url=rediss://me@127.0.0.1:{port}",
+            f"--listen.redis-password-file={tmp_path}/password", f"--redis.password-file={tmp_path}/password",
+            f"--listen.redis-tls-ca={authority.ca}", f"--redis.tls-ca={authority.ca}", "--repository=stdout,redis",
+        ) as daemon:  # fmt: skip
+            has_looked(daemon)
+            with Stats() as stat:
+                stat("x", 1)
+            daemon.eventually(lambda: fetch_stats("x;host=here", "STATSPOUT").count == 1)
+            with Stats() as stat:
+                stat("x", 2)
+            assert daemon.terminate() == 0
+            assert [line["value"] for line in reported(daemon, "x")] == [1, 2]
+            assert "pa55" not in daemon.log
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,19 @@ def test_only_labels_that_match_and_not_more_than_are_let_in(redis: Any) -> None
     assert (looker.reader.counts.labels, looker.reader.counts.left_out) == (10, 10)
 
 
+def test_who_goes_on_for_another_begins_with_the_labels_that_are_new_to_it(redis: Any) -> None:
+    before = begun(redis, match="a*")
+    record("a", 1)
+    record("b", 1)
+    before.look()
+    record("a", 2)
+    after = Looker(redis, match="*")
+    after.reader.follow(before.reader)
+    assert after.values() == [("a", 2)]
+    record("b", 2)
+    assert after.values() == [("b", 2)]
+
+
 def test_a_context_comes_with_its_record_as_long_as_it_is_there(redis: Any) -> None:
     looker = begun(redis)
     with Stats() as stat:

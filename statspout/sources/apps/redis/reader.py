@@ -89,10 +89,11 @@ class Reader:
         self._limited = Limited(log)
 
     def follow(self, before: Reader) -> None:
-        """Go on where ``before`` is, if that is the same place."""
+        """Go on where ``before`` is, if that is the same place; labels that are new to it have their first look."""
         self.counts = before.counts
         if before._space == self._space:
-            self._cursors, self._begun = before._cursors, before._begun
+            alike = (before._matcher, before._most) == (self._matcher, self._most)
+            self._cursors, self._begun = before._cursors, before._begun and alike
 
     def look(self, now: float) -> Steps:
         """Commands to send together, again and again, for each of which an answer is sent back, an error or not.

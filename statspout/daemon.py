@@ -13,19 +13,18 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from typing import TYPE_CHECKING
 
 from statspout.announce import say_what_is_heard, say_what_is_served, say_what_runs
-from statspout.delivery.backoff import Backoff
-from statspout.delivery.delivery import CLOSE_PATIENCE, Delivery
-from statspout.delivery.live import Live
+from statspout.delivery.delivery import Delivery
 from statspout.errors import ConfigError, SourceError, told
 from statspout.health import Health
 from statspout.instances import check_instances
-from statspout.logs import Limited, counted
+from statspout.logs import counted
 from statspout.notify import NOBODY, Supervisor
 from statspout.options import settings_of
 from statspout.quantities import amount, seconds
 from statspout.reload import as_started, changed, fields_of, same_repository, told_changes, told_engines
 from statspout.repository import LiveRepository, Repository, name_of, prefix_of
 from statspout.router import Route, Router, route_to
+from statspout.running import RunningSources
 from statspout.settings import Settings
 from statspout.source import Source
 from statspout.sources.applications import ApplicationSource, Surroundings, application_sources
@@ -34,6 +33,7 @@ from statspout.sources.engine.address import unix_address
 from statspout.sources.engine.endpoint import Endpoint
 from statspout.sources.engines import PlannedEngine, WatchedEngine, planned_engines
 from statspout.sources.roster import Roster
+from statspout.succession import PATIENCE, Succession, is_live, tell_errors
 from statspout.telemetry import Heard, Telemetry
 from statspout.web.access import access_of
 from statspout.web.server import WebServer
@@ -43,11 +43,6 @@ if TYPE_CHECKING:
     from statspout.delivery.spooldir import SpoolDirectory
 
 log = logging.getLogger("statspout")
-
-DRAIN = 10.0
-"""Seconds after a signal by which everything has ended; undelivered samples are counted as lost then."""
-
-_SOURCE_PAUSE = 5.0
 
 
 class Daemon:
@@ -74,10 +69,9 @@ class Daemon:
         if settings.once and not any(isinstance(route, Delivery) for route in self.router.routes):
             raise ConfigError("--once: live values end with the program: a repository that stores, as stdout, is right")
         planned = planned_engines(settings, os.environ)
-        self._running: dict[Source, asyncio.Task[None]] = {}
+        self._running = RunningSources(self.router)
+        self._succession = Succession(self.router)
         self._stop = asyncio.Event()
-        self._ending: set[asyncio.Task[None]] = set()
-        """Repositories that are no longer named, while they deliver what they have."""
         self._engine = ExitStack()
         self._simulated: Endpoint | None = None
         # Last, for it may start an engine: whatever is wrong has been said by now.
@@ -116,7 +110,7 @@ class Daemon:
         reload: Callable[[], Awaitable[None]] | None,
     ) -> int:
         for source in self._sources:
-            self._run_source(source)
+            self._running.begin(source)
         try:
             while True:
                 code = await _first_of(_first_of(self._wanted(), again), stop)
@@ -126,8 +120,7 @@ class Daemon:
                 with supervisor.reloading():
                     await reload()
         finally:
-            sources = list(self._running)
-            await self._end_sources(sources)
+            await self._running.end_all()
 
     async def look(self) -> AsyncIterator[tuple[WatchedEngine, str | SourceError]]:
         """Each engine with who it is and how many containers run there, or with why that is not known."""
@@ -160,10 +153,8 @@ class Daemon:
             finally:
                 for source in self._sources:
                     source.close()
-                # A stubborn push, and then its close, each have so long beside the drain itself.
-                patience = DRAIN - 2 * CLOSE_PATIENCE
-                stopping = [route.stop(patience) for route in self.router.routes]
-                _tell_errors(await asyncio.gather(*stopping, *self._ending, self.web.stop(), return_exceptions=True))
+                stopping = [*(route.stop(PATIENCE) for route in self.router.routes), self.web.stop()]
+                tell_errors(await asyncio.gather(*stopping, *self._succession.ending, return_exceptions=True))
 
     def _announce(self) -> None:
         say_what_runs(self.settings, self.engines, self.router.routes)
@@ -201,18 +192,15 @@ class Daemon:
         # The engines first: with a repository it may take seconds.
         await self._watch_instead(engines)
         self.health.interval = _interval(settings)
-        await self._route_to(routes)
+        await self._succession.route_to(routes, self._stop)
 
     def _kept(self, repository: Repository) -> Route | None:
         """The way of an equal one that is there already."""
-        route = self._route(name_of(repository))
+        route = self._succession.of_name(name_of(repository))
         return route if route is not None and same_repository(route.repository, repository) else None
 
-    def _route(self, name: str) -> Route | None:
-        return next((route for route in self.router.routes if route.name == name), None)
-
     def _serves_other(self, settings: Settings, routes: Sequence[Route]) -> bool:
-        live = [[route for route in each if _is_live(route)] for each in (self.router.routes, routes)]
+        live = [[route for route in each if is_live(route)] for each in (self.router.routes, routes)]
         return live[0] != live[1] or changed(fields_of("web.", "health.", "listen.redis"), self.settings, settings)
 
     def _kept_source(self, source: ApplicationSource, settings: Settings) -> ApplicationSource:
@@ -227,7 +215,7 @@ class Daemon:
     async def _open_live(self, routes: Sequence[Route], undo: AsyncExitStack) -> None:
         """Open the live repositories that are new."""
         for route in routes:
-            if _is_live(route) and route not in self.router.routes:
+            if is_live(route) and route not in self.router.routes:
                 undo.push_async_callback(route.stop, 0.0)
                 route.start()
 
@@ -254,7 +242,7 @@ class Daemon:
             if before is None or not source.shares_a_place(before):
                 raise
             undo.push_async_callback(self._listen_again, before)
-            await self._end_sources([before])
+            await self._running.end([before])
             before.close()
             source.follow(before)
             await source.open()
@@ -262,11 +250,11 @@ class Daemon:
     async def _listen_again(self, source: ApplicationSource) -> None:
         await source.open()
         say_what_is_heard([source], self.settings)
-        self._run_source(source)
+        self._running.begin(source)
 
     async def _go_on_with(self, routes: Sequence[Route], web: WebServer, applications: list[ApplicationSource]) -> None:
         """What is shown and listened to by these takes the place of what was before, which ends now."""
-        shown_before = self._show_on(routes)
+        shown_before = self._succession.show(routes)
         if web is not self.web:
             before, self.web = self.web, web
             web.take_over(before)
@@ -276,7 +264,7 @@ class Daemon:
             await live.stop(0)
         ending = [source for source in self.applications if source not in applications]
         beginning = [source for source in applications if source not in self.applications]
-        await self._end_sources(ending)
+        await self._running.end(ending)
         for source in ending:
             source.close()
         for source in beginning:
@@ -286,18 +274,7 @@ class Daemon:
         self.applications[:] = applications
         say_what_is_heard(beginning, self.settings)
         for source in beginning:
-            self._run_source(source)
-
-    def _show_on(self, routes: Sequence[Route]) -> list[Live]:
-        """Let live repositories take over from those of their names, before anybody can see them; those."""
-        replaced = []
-        for at, old in enumerate(self.router.routes):
-            new = next((route for route in routes if _succeeds(route, old)), None)
-            if isinstance(old, Live) and isinstance(new, Live):
-                new.succeed(old)
-                self.router.routes[at] = new
-                replaced.append(old)
-        return replaced
+            self._running.begin(source)
 
     def _told(
         self, routes: list[Route], engines: list[WatchedEngine], web: WebServer, applications: list[ApplicationSource]
@@ -309,48 +286,12 @@ class Daemon:
         parts = [*told_changes(self.router.routes, routes), *of_engines, of_web, of_applications]
         return f"reloaded: {', '.join(filter(None, parts)) or 'nothing is other than before'}"
 
-    async def _route_to(self, routes: list[Route]) -> None:
-        """Hand samples to these from now on; what waits elsewhere is handed over, or delivered."""
-        before = list(self.router.routes)
-        ending = [route for route in before if all(route.name != new.name for new in routes)]
-        self.router.routes[:] = [self._route(route.name) or route for route in routes]
-        for route in routes:
-            if all(route.name != old.name for old in before) and not _is_live(route):
-                route.start()
-        for route in ending:
-            task = asyncio.create_task(route.stop(DRAIN - 2 * CLOSE_PATIENCE), name=f"end of {route.name}")
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
-        replacing = [self._replace(old, new) for new in routes for old in before if _succeeds(new, old)]
-        _tell_errors(await asyncio.gather(*replacing, return_exceptions=True))
-        await _first_of(self._ended(), self._stop)
-
-    async def _ended(self) -> int:
-        """Return when nobody delivers any more who is no longer named."""
-        if self._ending:
-            done, _ = await asyncio.wait(self._ending)
-            _tell_errors([task.exception() for task in done])
-        return 0
-
-    async def _replace(self, old: Route, new: Route) -> None:
-        """Let ``new`` go on where ``old`` is, or, where it cannot, begin anew."""
-        at = self.router.routes.index(old)
-        if isinstance(old, Delivery) and isinstance(new, Delivery) and (old.spool is None) == (new.spool is None):
-            await old.retire(self._stop)
-            self.router.routes[at] = new
-            new.succeed(old)
-        else:
-            self.router.routes[at] = new  # what comes meanwhile waits there
-            await old.stop(DRAIN - 2 * CLOSE_PATIENCE)  # they may have a file in common
-            if not _is_live(new):
-                new.start()
-
     async def _watch_instead(self, engines: list[WatchedEngine]) -> None:
         """Watch these engines from now on; those that are as before are not disturbed."""
         before = {engine.endpoint.name: engine for engine in self.engines}
         merged = [_kept_engine(engine, before.get(engine.endpoint.name)) for engine in engines]
         ending = [engine for engine in self.engines if engine not in merged]
-        await self._end_sources([engine.source for engine in ending])
+        await self._running.end([engine.source for engine in ending])
         for engine in ending:
             engine.source.close()
             successor = next((new for new in merged if new.endpoint.name == engine.endpoint.name), None)
@@ -362,7 +303,7 @@ class Daemon:
         self._watch(merged)
         for engine in merged:
             if engine.source not in self._running:
-                self._run_source(engine.source)
+                self._running.begin(engine.source)
 
     # parts
 
@@ -398,30 +339,6 @@ class Daemon:
         if settings.health_address:
             web.mount(settings.health_address, self.health.routes(), "health.address", "health", self.health.open_paths)
         return web
-
-    def _run_source(self, source: Source) -> None:
-        self._running[source] = asyncio.create_task(self._collect(source))
-
-    async def _end_sources(self, sources: Sequence[Source]) -> None:
-        """Run them no more, and let them give what they have."""
-        tasks = [self._running.pop(source) for source in sources if source in self._running]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for source in sources:
-            source.finish(self.router)
-
-    async def _collect(self, source: Source) -> None:
-        """Run a source for ever; should it fail in a way it does not know itself, say so and run it again."""
-        backoff = Backoff(first=_SOURCE_PAUSE, cap=60.0, draw=lambda _, most: most)
-        limited = Limited(log)
-        while True:
-            try:
-                await source.run(self.router)
-            except Exception as error:
-                first = limited.first(type(error).__name__)
-                log.error("the source failed; it starts anew: %r", error, exc_info=error if first else None)
-            await asyncio.sleep(backoff.failed())
 
     async def _once(self) -> int:
         began = time.monotonic()
@@ -459,15 +376,6 @@ def _interval(settings: Settings) -> float:
     return max(SHORTEST, settings.interval)
 
 
-def _is_live(route: Route) -> bool:
-    return isinstance(route.repository, LiveRepository)
-
-
-def _succeeds(new: Route, old: Route) -> bool:
-    """Whether it is another that takes the place of one of its name."""
-    return new is not old and new.name == old.name
-
-
 def _kept_engine(engine: WatchedEngine, before: WatchedEngine | None) -> WatchedEngine:
     return before if before is not None and before.like == engine.like else engine
 
@@ -478,12 +386,6 @@ async def _look(engine: WatchedEngine) -> str:
     spoken = "unknown" if found.api is None else "{}.{}".format(*found.api)
     kind = "Podman" if found.podman else "version"
     return f"{engine.endpoint}: {kind} {found.version}, API {spoken}, {counted(len(running), 'running container')}"
-
-
-def _tell_errors(outcomes: Sequence[object]) -> None:
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            log.error("stopping: %r", outcome)
 
 
 def _mount_live(web: WebServer, repository: LiveRepository) -> None:

@@ -47,6 +47,12 @@ class Latest:
         if kept is not None and kept[1].container.same_run(container):
             del self._values[container.id]
 
+    def age_as(self, other: Latest) -> None:
+        """What is here and there is as old as it is there."""
+        for container_id, (came, _) in other._values.items():
+            if container_id in self._values:
+                self._values[container_id] = (came, self._values[container_id][1])
+
     def samples(self) -> list[ContainerSample]:
         """The current samples, one of each container, by container name."""
         self._expire()

@@ -76,11 +76,12 @@ class Live:
     def succeed(self, other: Live) -> None:
         """Go on where ``other`` is: with its books, and showing what it shows until something newer comes."""
         self.books = other.books
-        with suppress(Exception):  # foreign code: what it shows comes anew within an interval
-            for sample in other.repository.latest.samples():
-                if self._selection.takes(sample):
+        for sample in other.repository.latest.samples():
+            if self._selection.takes(sample):
+                with suppress(Exception):  # foreign code: it comes anew within an interval
                     self.repository.push(self._selection.narrow([sample]))
-            self.repository.reported.follow(other.repository.reported)
+        self.repository.latest.age_as(other.repository.latest)
+        self.repository.reported.follow(other.repository.reported)
 
     async def stop(self, patience: float) -> None:  # noqa: ARG002 - nothing here takes time
         """Close the repository."""

@@ -34,7 +34,7 @@ LAYERS = [
     ["web"],
     ["sources", "delivery", "repositories", "mmash"],
     ["router"],
-    ["health", "announce", "reload"],
+    ["health", "announce", "reload", "running", "succession"],
     ["daemon"],
     ["program"],
     ["cmd"],

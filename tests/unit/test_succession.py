@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from statspout import ContainerSample, Handling, Metric, Repository, Sample
-from statspout.daemon import Daemon
 from statspout.delivery.backoff import Backoff
 from statspout.delivery.delivery import Delivery
 from statspout.delivery.spooldir import SpoolDirectory
-from statspout.settings import Settings
+from statspout.latest import Latest
+from statspout.router import Router
+from statspout.succession import Succession
 from statspout.testing import metric, samples
 
 
@@ -188,13 +189,13 @@ def test_what_comes_while_one_ends_that_cannot_hand_over_waits_for_the_next(tmp_
     before.gate.clear()
 
     async def main() -> None:
-        daemon = Daemon(Settings(socket_path="/nowhere.sock"), [before])
+        router = Router([Delivery(before)])
         with SpoolDirectory(str(tmp_path), 2**30, 86_400) as spools:
             new = delivery(after, spools)
-            daemon.router.routes[0].start()
-            routing = asyncio.create_task(daemon._route_to([new]))
+            router.routes[0].start()
+            routing = asyncio.create_task(Succession(router).route_to([new], asyncio.Event()))
             await asyncio.sleep(0.1)
-            daemon.router.push_all(samples(6))
+            router.push_all(samples(6))
             before.gate.set()
             await routing
             await new.stop(5)
@@ -260,3 +261,16 @@ def test_what_is_on_disk_only_comes_too(tmp_path: Path, monkeypatch: pytest.Monk
     books = asyncio.run(main()).books
     assert sorted(told([after])[0]) == TIMES
     assert (books.queued, books.delivered, books.dropped.total(), books.balanced) == (0, 6, 0, True)
+
+
+def test_what_is_shown_on_is_as_old_as_it_was() -> None:
+    now = [0.0]
+    before, after = (Latest(5.0, lambda: now[0]) for _ in range(2))
+    sample = samples(1)[0]
+    before.put(sample)
+    now[0] = 14.0
+    after.put(sample)
+    after.age_as(before)
+    assert after.samples() == [sample]
+    now[0] = 15.5
+    assert after.samples() == [], "three intervals after it came"

@@ -208,7 +208,8 @@ class Poll:
                     continue
                 value = entry.value
                 if isinstance(value, str):
-                    self._unknown[entry.label] = "is a text: a number is right"
+                    if entry.label in self._unknown:
+                        self._unknown[entry.label] = "is a text: a number is right"
                     continue
                 self._unknown.pop(entry.label, None)
                 if not math.isnan(value):

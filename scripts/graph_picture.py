@@ -33,7 +33,7 @@ def main() -> None:
         try:
             with Browser() as browser:
                 time.sleep(3)
-                browser.driver.set_window_size(1000, 650)
+                browser.driver.set_window_size(1000, 720)
                 browser.open(f"http://{ADDRESS}/graph/?{urlencode([('label', label) for label in LABELS])}")
                 time.sleep(SECONDS)
                 browser.driver.save_screenshot(str(ROOT / "docs/mmap-graph.png"))

@@ -158,7 +158,10 @@ function bands(points, x, y) {
 
 async function asked(url) {
   // Of the origin: an address with a name and a password in it is not taken.
-  const answer = await fetch(new URL(url, location.origin), { cache: "no-store", signal: AbortSignal.timeout(10000) });
+  const place = new URL(url, location.origin);
+  const once = () => fetch(place, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+  // A connection may be lost for no reason of the server's, and one that is lost is no gap yet.
+  const answer = await once().catch((error) => { if (error instanceof TypeError) return once(); throw error; });
   if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
   return answer.json();
 }

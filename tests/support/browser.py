@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -15,6 +16,9 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 HOW = "run scripts/setup-browser as root on Debian, or install chromium and chromedriver"
+
+_ELSEWHERE = "ERR_NETWORK_CHANGED"
+"""What Chromium says of requests while the host gets or loses an interface, as with each container of other tests."""
 
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
@@ -47,7 +51,14 @@ class Browser:
 
     def open(self, url: str) -> None:
         """Go there."""
-        self.driver.get(url)
+        for _ in range(5):
+            try:
+                self.driver.get(url)
+            except WebDriverException as error:
+                if _ELSEWHERE not in str(error):
+                    raise
+            else:
+                return
 
     def all(self, css: str) -> list[WebElement]:
         """Every element that the selector finds."""
@@ -67,4 +78,5 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What was written to its console since the last call: errors, and what a policy forbade."""
-        return [str(entry["message"]) for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]  # selenium has no types for it
+        entries = self.driver.get_log("browser")  # type: ignore[no-untyped-call]  # selenium has no types for it
+        return [message for entry in entries if _ELSEWHERE not in (message := str(entry["message"]))]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.tools import run_tool
 
 from statspout.client.mmap import MmStatsReader, held, read_all
 
@@ -417,6 +418,10 @@ def test_a_storm_of_forks_threads_and_kills_leaves_nothing_that_is_held_or_wrong
             os.killpg(writer.pid, signal.SIGKILL)
             writer.wait()
     eventually_free(tmp_path)
+    for path in tmp_path.glob(".*.new"):
+        os.utime(path, (0, 0))  # the minute for which it may still be in the making
+    assert run_tool("cleanstats", environ=environ).code == 0
+    assert not list(tmp_path.iterdir())
 
 
 def eventually_free(folder: Path) -> None:

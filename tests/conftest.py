@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sysconfig
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,15 @@ def pytest_sessionstart() -> None:
 def _tested_package() -> Path | None:
     found = importlib.util.find_spec("statspout")
     return Path(found.origin).parent.resolve() if found and found.origin else None
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_its_own() -> Iterator[None]:
+    """What one test has hidden from the log is no secret of the next."""
+    from statspout import logs  # when the package was found to be the one that is meant
+
+    yield
+    logs._secrets.clear()
 
 
 class NotRun:

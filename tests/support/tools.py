@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from support.daemon import Finished
+
+from statspout.client.mmap import held
 
 WEB = """
 import os, sys, threading, time
@@ -49,10 +52,22 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return kept | dict(more or {})
 
 
+def until_free(folder: Path, pid: int | None = None) -> None:
+    """Wait until nobody holds a file there, or none that has this process id in its name.
+
+    The memory of who was killed is let go when nobody looks into it any more, as ``cleanstats`` and others do.
+    """
+    until = time.monotonic() + 10
+    while any(held(path) for path in folder.iterdir() if pid is None or f"-{pid}-" in path.name):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 class Writer:
     """A program that has statistics in a folder: it runs ``code``, and then waits for the end of a ``with``."""
 
     def __init__(self, folder: Path, code: str, begin: str = WEB, user: int | None = None) -> None:
+        self._folder = folder
         self._process = subprocess.Popen(
             [sys.executable, "-c", begin + code + _WAIT], env=environment({"MMSTATS_PATH": str(folder)}), cwd=folder,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, user=user,
@@ -69,9 +84,10 @@ class Writer:
         return self._process.pid
 
     def kill(self) -> None:
-        """End it so that it can do nothing about its files."""
+        """End it so that it can do nothing about its files; return when they are nobody's."""
         self._process.kill()
         self._process.wait()
+        until_free(self._folder, self.pid)
 
     def __enter__(self) -> Self:
         return self

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from statspout.options import settings_of
+from statspout.options import Options, settings_of
 from statspout.repository import Repository
 from statspout.router import Route
 from statspout.settings import Settings
@@ -35,33 +35,33 @@ def same_repository(before: Repository, after: Repository) -> bool:
     """Whether there is no difference between the two: one of them can go on for the other."""
     if type(before) is not type(after) or before.interval != after.interval or before.instance != after.instance:
         return False
-    return _values(before) == _values(after) and _handling(before) == _handling(after)
+    return _values(before) == _values(after) and _values(before.handling) == _values(after.handling)
 
 
-def _values(repository: Repository) -> list[object]:
-    return [getattr(repository, setting.field) for setting in settings_of(type(repository))]
-
-
-def _handling(repository: Repository) -> list[object]:
-    handling = repository.handling
-    return [] if handling is None else [getattr(handling, setting.field) for setting in settings_of(type(handling))]
+def _values(options: Options | None) -> list[object]:
+    return [] if options is None else [getattr(options, setting.field) for setting in settings_of(type(options))]
 
 
 def told_changes(before: Sequence[Route], after: Sequence[Route]) -> Iterator[str]:
     """What becomes of each repository, a few words each."""
-    old, new = ({route.name: route for route in routes} for routes in (before, after))
-    yield from (f"{name} is new" for name in new if name not in old)
-    yield from (f"{name} is changed" for name in new if name in old and new[name] is not old[name])
-    yield from (f"{name} is ended" for name in old if name not in new)
+    return _told({route.name: route for route in before}, {route.name: route for route in after}, "is changed")
 
 
 def told_engines(before: Sequence[WatchedEngine], after: Sequence[WatchedEngine]) -> Iterator[str]:
     """Likewise of each engine."""
-    old, new = ({engine.endpoint.name: engine for engine in engines} for engines in (before, after))
-    called = {name: f"engine {name}" if name else "the engine" for name in (*new, *old)}
-    yield from (f"{called[name]} is new" for name in new if name not in old)
-    yield from (f"{called[name]} is asked anew" for name in new if name in old and new[name].like != old[name].like)
-    yield from (f"{called[name]} is ended" for name in old if name not in new)
+    old = {_called(engine): engine.like for engine in before}
+    return _told(old, {_called(engine): engine.like for engine in after}, "is asked anew")
+
+
+def _called(engine: WatchedEngine) -> str:
+    return f"engine {engine.endpoint.name}" if engine.endpoint.name else "the engine"
+
+
+def _told(old: Mapping[str, object], new: Mapping[str, object], of_another: str) -> Iterator[str]:
+    """What was there and what is, by what it is called; equal ones are the same, and not told of."""
+    yield from (f"{name} is new" for name in new if name not in old)
+    yield from (f"{name} {of_another}" for name in new if name in old and new[name] != old[name])
+    yield from (f"{name} is ended" for name in old if name not in new)
 
 
 def changed(settings: Iterable[str], before: Settings, after: Settings) -> bool:

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import gzip
 import http.server
+import itertools
 import json
 import shutil
 import socket
@@ -186,6 +187,7 @@ class VictoriaMetrics(_Server):
     def __init__(self, *flags: str) -> None:
         super().__init__()
         self._flags = flags
+        self._looks = itertools.count()
 
     def arguments(self) -> Sequence[str]:
         return [
@@ -198,10 +200,11 @@ class VictoriaMetrics(_Server):
     def series(self, selector: str = '{__name__!=""}') -> list[dict[str, Any]]:
         """Every series: ``metric``, ``values``, ``timestamps`` (ms). Databases are a tag, buckets are nothing to it.
 
-        What is of this hour can be seen a moment later only.
+        What is of this hour can be seen a moment later only. Which series a selector finds is remembered there for up
+        to ten seconds, new series or not; so each look is with a selector that it has not seen.
         """
         urllib.request.urlopen(f"{self.url}/internal/force_flush", timeout=30).close()
-        match = urllib.parse.urlencode({"match[]": selector})
+        match = urllib.parse.urlencode({"match[]": f'{selector.removesuffix("}")},look!="{next(self._looks)}"}}'})
         with urllib.request.urlopen(f"{self.url}/api/v1/export?{match}", timeout=30) as answer:
             return [json.loads(line) for line in answer]
 

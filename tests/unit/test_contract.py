@@ -391,6 +391,7 @@ def failures(cls: type[Repository]) -> set[str]:
             return [repository.last] if isinstance(repository, Ghosts) and hasattr(repository, "last") else None
 
         stores_once = True
+        visible_within = 0.1
         rejects = frozenset({"text"}) if cls is Announces else frozenset()
 
         def unreachable(self) -> Repository | None:

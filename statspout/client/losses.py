@@ -85,6 +85,11 @@ class Losses:
             with suppress(IndexError):  # another thread was faster
                 say_once(self._unsaid.popleft())
 
+    def tell_one(self, kind: Kind, why: object) -> None:
+        """Count one, and say what was not said yet."""
+        self.add(kind, 1, why)
+        self.tell()
+
     def counts(self) -> dict[str, int]:
         """As it is now; a kind that never was is not in it."""
         with self._lock:

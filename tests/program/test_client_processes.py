@@ -68,7 +68,7 @@ def test_a_child_sends_its_own_and_nothing_of_its_parent(sink: Sink) -> None:
 c.count('parent'); c.gauge_inc('g', 5); c.timing('t', 1); c.count('bad', float('nan'))
 for number in range(3):
     if os.fork() == 0:
-        assert c._thread is None and c.lost == {}, (c._thread, c.lost)
+        assert c._outbox._thread is None and c.lost == {}, (c._outbox._thread, c.lost)
         c.count('child'); c.gauge_inc('g', 1)
         sys.exit()
     os.wait()
@@ -83,11 +83,12 @@ def test_a_child_has_its_own_socket_and_its_own_thread(sink: Sink) -> None:
     run(
         """
 def told():                    # by the client's own thread, at the end of a period
-    while c._active or c._awake or c._folding.locked(): pass
+    out = c._outbox
+    while out._active or out._awake or out._folding.locked(): pass
 c.set_period(0.01); c.count('a'); told()
-before = c._channel._socket
+before = c._outbox.channel._socket
 if os.fork() == 0:
-    assert c._channel._socket is not before and before.fileno() == -1
+    assert c._outbox.channel._socket is not before and before.fileno() == -1
     c.count('b'); told()
     os._exit(0)
 c.count('c'); told()
@@ -104,7 +105,7 @@ def test_a_child_has_no_part_in_a_connection_that_its_parent_was_about_to_close(
             """
 def connections(): return [n for n in os.listdir('/proc/self/fd') if 'socket' in os.path.realpath('/proc/self/fd/' + n)]
 c.count('a'); c.flush(); c.set_period(0)
-while len(c._channel._backlog) < 4000: c.count('a' * 1000)    # until the server, which reads nothing, has had enough
+while len(c._outbox.channel._backlog) < 4000: c.count('a' * 1000)    # until the server, which reads nothing, is full
 c.set_address(None)
 assert len(connections()) == 1
 if os.fork() == 0:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from support.lines import Sink
 
-from statspout.client import StatsD, losses, statsd
+from statspout.client import StatsD, losses, tables
 
 
 @pytest.fixture
@@ -324,7 +324,7 @@ def test_no_series_keeps_more_than_its_limit_and_nothing_is_lost(sink: Sink, cal
         for number in range(5000):
             getattr(client, call)("a", number)
             told += sink.lines()
-            assert all(len(series.values) <= 1000 for series in client._all.values())
+            assert all(len(series.values) <= 1000 for series in client._tables._all.values())
         told += sink.sent_by(client)
     values = [float(value) for line in told for value in line.partition(":")[2].partition("|")[0].split(":")]
     assert sum(values) == sum(range(5000))
@@ -332,7 +332,7 @@ def test_no_series_keeps_more_than_its_limit_and_nothing_is_lost(sink: Sink, cal
 
 
 def test_more_series_than_are_kept_apart_are_counted(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statsd, "SERIES", 10)
+    monkeypatch.setattr(tables, "SERIES", 10)
     with summed(sink) as client:
         for number in range(12):
             client.count(f"n{number}")
@@ -345,7 +345,7 @@ def test_more_series_than_are_kept_apart_are_counted(sink: Sink, monkeypatch: py
 
 
 def test_a_level_that_only_the_client_knows_never_makes_room(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statsd, "SERIES", 3)
+    monkeypatch.setattr(tables, "SERIES", 3)
     with at_once(sink, dialect="dogstatsd") as client:
         client.gauge_set("g", 5)
         for number in range(20):
@@ -455,7 +455,7 @@ def test_nothing_is_sent_and_nothing_kept_without_an_address() -> None:
         call(client)
     with client.timer("t"):
         pass
-    assert (client.enabled(), client.enabled("a"), client.lost, client._all) == (False, False, {}, {})
+    assert (client.enabled(), client.enabled("a"), client.lost, client._tables._all) == (False, False, {}, {})
     assert client.flush()
     client.close()
 
@@ -519,15 +519,15 @@ def test_a_mistake_in_the_code_is_said_where_it_is_made(settings: dict[str, Any]
 
 def test_a_period_ends_by_itself_and_no_thread_wakes_without_need(sink: Sink) -> None:
     with StatsD(sink.address, period=0.01) as client:
-        assert client._thread is None
+        assert client._outbox._thread is None
         client.count("a")
         client.count("a")
         assert sink.next() in ("a:2|c", "a:1|c\na:1|c")
-        while client._active or client._folding.locked():
+        while client._outbox._active or client._outbox._folding.locked():
             time.sleep(0.001)
         client.count("b")
         assert sink.next() == "b:1|c"
-        thread = client._thread
+        thread = client._outbox._thread
     assert thread is not None
     thread.join(10)
     assert not thread.is_alive()
@@ -551,14 +551,14 @@ def test_a_period_of_nothing_sends_what_is_pending_and_then_at_once(sink: Sink) 
         client.count("c")
         assert sink.lines() == []
         client.set_period(float("nan"))
-        assert client._period == 60
+        assert client._outbox.period == 60
         assert sink.sent_by(client) == ["c:1|c"]
 
 
 def test_a_client_that_nobody_has_any_more_has_sent_all_and_left_no_thread(sink: Sink) -> None:
     client = summed(sink)
     client.count("a")
-    thread = client._thread
+    thread = client._outbox._thread
     del client
     assert sink.lines() == ["a:1|c"]
     assert thread is not None

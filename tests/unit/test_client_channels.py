@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from support.lines import Sink, StreamSink, together
 
-from statspout.client import StatsD, channels
+from statspout.client import StatsD
 from statspout.client.addresses import Address, parse
+from statspout.client.channel import writable
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -112,7 +113,7 @@ def test_a_name_that_moves_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
         return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", (answers.pop(0) if len(answers) > 1 else answers[0], port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setattr(channels, "FRESH", 0.0)
+    monkeypatch.setattr("statspout.client.datagrams.FRESH", 0.0)
     with (
         Sink() as old,
         Sink("127.0.0.2", old.socket.getsockname()[1]) as new,
@@ -147,7 +148,7 @@ def test_a_name_that_nobody_knows_yet_costs_nothing_but_time(
 
 
 def test_what_waits_for_too_long_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(channels, "STALE", 0.0)
+    monkeypatch.setattr("statspout.client.channel.STALE", 0.0)
     with at_once(f"unix://{tmp_path}/nobody") as client:
         client.count("a")
         until(lambda: client.lost)
@@ -155,7 +156,7 @@ def test_what_waits_for_too_long_is_dropped_and_counted(monkeypatch: pytest.Monk
 
 
 def test_more_than_may_wait_is_dropped_from_its_old_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(channels, "WAITING", 5)
+    monkeypatch.setattr("statspout.client.channel.WAITING", 5)
     path = tmp_path / "socket"
     with at_once(f"unix://{path}") as client:
         for number in range(8):
@@ -281,14 +282,14 @@ def test_a_line_that_a_broken_connection_has_cut_is_counted_and_the_rest_comes_w
 
 def _is_stuck(client: StatsD) -> bool:
     """The server's and our own buffers are full: the thread waits until there is room."""
-    channel = client._channel
+    channel = client._outbox.channel
     assert channel is not None
     assert channel._socket is not None
-    return channel._busy and not channels._writable(channel._socket, 0)
+    return channel._busy and not writable(channel._socket, 0)
 
 
 def test_a_client_never_waits_for_a_server_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "WAITING", 10)
+    monkeypatch.setattr("statspout.client.channel.WAITING", 10)
     with StreamSink() as sink:
         client = at_once(sink.address)
         while "full" not in client.lost:  # the kernel takes some megabytes first

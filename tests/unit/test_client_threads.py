@@ -188,14 +188,14 @@ def test_values_that_came_too_fast_for_their_period_are_still_told_at_its_end() 
 
 def test_who_sends_for_another_thread_looks_whether_it_left_more(monkeypatch: pytest.MonkeyPatch) -> None:
     with Sink() as sink, StatsD(sink.address, period=0, dialect="flux") as client:
-        fold = client._fold
+        fold = client._outbox._fold
 
         def and_meanwhile() -> None:
             fold()
             monkeypatch.undo()
             together(lambda: client.count("late"))
 
-        monkeypatch.setattr(client, "_fold", and_meanwhile)
+        monkeypatch.setattr(client._outbox, "_fold", and_meanwhile)
         client.flush()
         assert sink.lines() == ["late:1|C"]
 

@@ -19,7 +19,8 @@ from support.statsd_lines import TAKEN
 
 from statspout.sample import Metric, Summary
 from statspout.sources.apps.statsd.aggregate import Aggregator, Origin
-from statspout.sources.apps.statsd.parse import KINDS, PRIORITIES, BadLine, Event, Line, ServiceCheck, parse
+from statspout.sources.apps.statsd.lines import KINDS, PRIORITIES, BadLine, Event, Line, ServiceCheck
+from statspout.sources.apps.statsd.parse import parse
 from statspout.sources.apps.statsd.summary import Percentile
 from statspout.telemetry import Heard as Books
 

@@ -8,7 +8,7 @@ import pytest
 
 from statspout.sample import Container, Metric, Summary
 from statspout.sources.apps.statsd.aggregate import Aggregator, Origin
-from statspout.sources.apps.statsd.parse import LONGEST_LINE
+from statspout.sources.apps.statsd.lines import LONGEST_LINE
 from statspout.sources.apps.statsd.summary import Percentile
 from statspout.telemetry import Heard
 

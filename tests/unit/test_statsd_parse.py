@@ -4,18 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from statspout.sources.apps.statsd.parse import (
-    KINDS,
-    LONGEST_LINE,
-    LONGEST_SERIES,
-    BadLine,
-    Event,
-    Line,
-    Reading,
-    Sender,
-    ServiceCheck,
-    parse,
-)
+from statspout.sources.apps.statsd.lines import KINDS, LONGEST_LINE, BadLine, Event, Line, Reading, Sender, ServiceCheck
+from statspout.sources.apps.statsd.parse import LONGEST_SERIES, parse
 from statspout.telemetry import BAD_LINES
 
 C1 = Reading("c", 1)

@@ -8,7 +8,7 @@ import pytest
 
 from statspout.sample import Container
 from statspout.source import Target
-from statspout.sources.apps.statsd.parse import Sender
+from statspout.sources.apps.statsd.lines import Sender
 from statspout.sources.apps.statsd.senders import Senders
 from statspout.sources.cgroup.container import Roots
 from statspout.sources.roster import Roster

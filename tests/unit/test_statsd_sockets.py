@@ -9,8 +9,9 @@ import pytest
 
 from statspout.sources.apps.statsd.addresses import parse_addresses
 from statspout.sources.apps.statsd.aggregate import Aggregator, Origin
+from statspout.sources.apps.statsd.datagrams import Datagrams
 from statspout.sources.apps.statsd.senders import Senders
-from statspout.sources.apps.statsd.sockets import Datagrams, Listener
+from statspout.sources.apps.statsd.sockets import Listener
 from statspout.sources.roster import Roster
 from statspout.telemetry import Heard
 

@@ -15,17 +15,8 @@ import msgspec
 
 from statspout.logs import Limited
 from statspout.sample import Container, Metric
-from statspout.sources.apps.statsd.parse import (
-    LONGEST_LINE,
-    LONGEST_SERIES,
-    BadLine,
-    Event,
-    Line,
-    Reading,
-    Sender,
-    ServiceCheck,
-    parse,
-)
+from statspout.sources.apps.statsd.lines import LONGEST_LINE, BadLine, Event, Line, Reading, Sender, ServiceCheck
+from statspout.sources.apps.statsd.parse import LONGEST_SERIES, parse
 from statspout.sources.apps.statsd.records import record_of
 from statspout.sources.apps.statsd.series import CLASS_OF, CLASSES, Cache, Context, Identity, Series
 from statspout.sources.apps.statsd.summary import Percentile, Room

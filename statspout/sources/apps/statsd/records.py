@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from statspout.sample import Container, Metric, MetricKind
-from statspout.sources.apps.statsd.parse import Event, ServiceCheck
+from statspout.sources.apps.statsd.lines import Event, ServiceCheck
 from statspout.sources.apps.statsd.series import key_of
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Literal, NamedTuple
 
-from statspout.sources.apps.statsd.parse import BadLine, Event, Line, ServiceCheck, parse
+from statspout.sources.apps.statsd.lines import BadLine, Event, Line, ServiceCheck
+from statspout.sources.apps.statsd.parse import parse
 
 _STYLES = {b",": "influx", b";": "graphite", b"#": "librato", b"[": "signalfx"}
 _STYLE = re.compile(rb"[,;#\[]")

@@ -12,7 +12,7 @@ from statspout.errors import Unreadable
 from statspout.sample import Container
 from statspout.source import Target
 from statspout.sources.apps.statsd.aggregate import Origin
-from statspout.sources.apps.statsd.parse import Sender
+from statspout.sources.apps.statsd.lines import Sender
 from statspout.sources.cgroup.container import Roots
 from statspout.sources.cgroup.places import ids_in, place_of
 from statspout.sources.roster import Roster, roster_of

@@ -13,7 +13,8 @@ from hashlib import blake2b
 from typing import ClassVar
 
 from statspout.sample import Container, Metric, MetricKind, Summary
-from statspout.sources.apps.statsd.parse import BadLine, Tags, number
+from statspout.sources.apps.statsd.lines import BadLine, Tags
+from statspout.sources.apps.statsd.parse import number
 from statspout.sources.apps.statsd.summary import Distribution, Percentile, Room
 
 MOST_DIFFERENT = 100_000

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from statspout.delivery import rows
 from statspout.delivery.backoff import Backoff
 from statspout.delivery.books import Books
-from statspout.delivery.encoding import decode, encode
 from statspout.delivery.queue import Queue, Segment
 from statspout.delivery.ranges import Range, Ranges
 from statspout.delivery.spoolfile import Damaged, Gone, Row, SpoolFile
@@ -125,7 +125,7 @@ class Spool:
                 return  # a row on disk holds more than waits, until the next write
             try:
                 while self._ranges and not self.queue:
-                    self._take_in(await self._thread.call(self._read, self._ranges.next, most))
+                    self._take_in(await self._thread.call(rows.read, self._file, self._ranges.next, most))
             except Damaged as error:
                 self._replace(error)
             except (sqlite3.Error, OSError) as error:
@@ -221,7 +221,7 @@ class Spool:
         try:
             if not self._is_open:
                 self._found(*await self._thread.call(self._file.open))
-            ids, dropped, odd = await self._thread.call(self._store, written, freed, list(self._ranges))
+            ids, dropped, odd = await self._thread.call(rows.store, self._file, written, freed, list(self._ranges))
         except Damaged as error:
             self._unsaved.extendleft(reversed(new))
             self._replace(error)
@@ -303,10 +303,10 @@ class Spool:
 
     # reading
 
-    def _take_in(self, rows: Sequence[tuple[Row, list[Sample] | None]]) -> None:
-        if not rows:
+    def _take_in(self, read: Sequence[tuple[Row, list[Sample] | None]]) -> None:
+        if not read:
             self._ranges.drop_next()
-        for row, samples in rows:
+        for row, samples in read:
             self._ranges.advance(row.id)
             self._on_disk -= row.samples
             if samples is None:
@@ -317,32 +317,13 @@ class Spool:
             else:
                 self.queue.load([Segment(time.monotonic(), samples, row.id)])
 
-    # in the thread
-
-    def _store(
-        self, written: Sequence[tuple[int, list[Sample]]], freed: Sequence[int], waiting: Sequence[Range]
-    ) -> tuple[list[int], list[tuple[int, int]], dict[int, Exception]]:
-        rows: list[Row] = []
-        odd: dict[int, Exception] = {}
-        for place, (id_, samples) in enumerate(written):
-            try:
-                rows.append(Row(id_, len(samples), encode(samples)))
-            except Exception as error:
-                if id_ or isinstance(error, MemoryError):
-                    raise  # it was written once, or may be the next time
-                odd[place] = error
-        return *self._file.write(rows, freed, waiting), odd
-
-    def _read(self, range_: Range, most: int) -> list[tuple[Row, list[Sample] | None]]:
-        return [(row, _decoded(row)) for row in self._file.read(range_, most)]
-
     # trouble
 
-    def _found(self, rows: Range | None, samples: int) -> None:
+    def _found(self, left: Range | None, samples: int) -> None:
         """The file is open; what is in it came before all that waits in memory."""
         self._is_open = True
-        if rows is not None:
-            self._ranges.put_first(rows)
+        if left is not None:
+            self._ranges.put_first(left)
             self._on_disk += samples
             self._books.restored += samples
             self._log.info("%s: %s wait in the spool", self.name, counted(samples, "sample"))
@@ -390,13 +371,3 @@ class Spool:
             self._on_disk -= samples
             self._books.drop("damaged", samples)
             self._log.error("%s: %s that waited in the spool are lost", self.name, counted(samples, "sample"))
-
-
-def _decoded(row: Row) -> list[Sample] | None:
-    if row.data is None:
-        return None
-    try:
-        samples = decode(row.data)
-    except ValueError:
-        return None
-    return samples if len(samples) == row.samples else None

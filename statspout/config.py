@@ -110,7 +110,7 @@ def idle_notes(found: Understood) -> Iterator[str]:
 
 
 def unselected(found: Understood) -> Iterator[str]:
-    """A line for each flag of a repository that does not run. In variables and files settings may wait for their day."""
+    """A line for each flag of a repository that does not run; in variables and files they may wait for their day."""
     running = {one.cls.name for one in found.selected}
     for name, where in found.given.origins.items():
         kind = name.partition(".")[0]

@@ -18,8 +18,32 @@ if TYPE_CHECKING:
     from statspout.repository import Repository
 
 _COMMANDS = ("check", "config", "health", "listen", "repositories")
+_HELP = {"--help", "-h", "-help"}
 _OWN_FLAGS = ("listen",)
 """Commands with flags of their own, among them --help; a command of the user's may stand behind them."""
+
+_USES = {
+    "check": """\
+Print what would run with these settings, and whether each engine answers; run nothing.
+Databases are not asked. Exit code 1 when an engine does not answer, 2 for a wrong setting.
+
+  statspout check --config=statspout.toml""",
+    "config": """\
+Print a configuration file: what is set now by flags, environment and --config, and
+every other setting as a comment, with its default and what it does.
+
+  statspout config --repository=rest --interval=10 > statspout.toml""",
+    "health": """\
+Ask the running daemon whether samples come, and print one line. Exit code 0 when they
+do, else 1. It needs the daemon's own --health.address.
+
+  statspout health --health.address=127.0.0.1:8081""",
+    "repositories": """\
+List what --repository can select: the name, other spellings, and what it does.
+
+  statspout repositories --plugin=graphite.py:Graphite""",
+}
+"""What a command that takes all of statspout's settings does with them."""
 
 USAGE = """\
 Usage: statspout [COMMAND] [OPTIONS]
@@ -34,7 +58,7 @@ Commands:
   listen         print what StatsD clients send, and check it
   repositories   list the repositories that can be selected
 
-  --help, -h     this text
+  --help, -h     this text; behind a command, what that does
   --version      the version
 
 Every option --a.b is also the environment variable STATSPOUT_A_B and, in the
@@ -82,7 +106,7 @@ def _code(error: ConfigError | OSError) -> int:
 def _dispatch(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
     if arguments and arguments[0] in _OWN_FLAGS:
         return _command_of(arguments[0])(arguments[1:], classes)
-    if {"--help", "-h", "-help"} & set(arguments):
+    if _HELP & set(arguments) or arguments[:1] == ["help"]:
         return _help(arguments, classes)
     if {"--version", "-version"} & set(arguments):
         print(f"statspout {__version__}")
@@ -145,6 +169,10 @@ def _wrong(arguments: list[str], error: ConfigError | OSError) -> int:
 def _help(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
     from statspout.config import help_app
 
+    command = _command([argument for argument in arguments if argument not in {*_HELP, "help"}])
+    if command in _USES:
+        print(f"Usage: statspout {command} [OPTIONS]\n\n{_USES[command]}\n\nOPTIONS are those of statspout --help.")
+        return 0
     print(USAGE)
     try:
         app = help_app(arguments, os.environ, classes)

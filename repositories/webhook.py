@@ -40,7 +40,7 @@ class Webhook(Repository):
     batch_size = 500
 
     url: str = option(help="Where each batch is sent: http:// or https://, with `user:password@` for basic auth.")
-    token: str = option(default="", secret=True, help="Sent as `Authorization: Bearer ...`.")
+    token: str = option(default="", secret=True, help="A token, sent as `Authorization: Bearer TOKEN`.")
     headers: str = option(default="", secret=True, help="More headers, one `Name: value` a line.")
     gzip: bool = option(default=False, help="Compress the batches.")
     tls_ca: str | None = option(default=None, help="The file with the authority of the server's certificate, PEM.")

@@ -73,7 +73,8 @@ def configure(
     found = understand(argv, environ, classes, every=every)
     registry, groups, given = found.registry, found.groups, found.given
     known = [setting for group in groups.values() for setting in group]
-    notes = [*given.renamed, *without_effect(given.values, environ, known), *exposed(given, known), *idle_notes(found)]
+    notes = [*given.renamed, *without_effect(given.values, environ, known), *exposed(given, known)]
+    notes += [*idle_notes(found), *unselected(found)]
     with placed(given):
         settings = Settings(**_arguments(groups[""], given))
         repositories = [_construct(one, given) for one in found.selected]
@@ -106,6 +107,15 @@ def idle_notes(found: Understood) -> Iterator[str]:
         kind, _, instance = table.partition(".")
         if found.registry.canonical(kind) in running:
             yield f"[{table}] has no effect: {kind}:{instance} is not in --repository"
+
+
+def unselected(found: Understood) -> Iterator[str]:
+    """A line for each flag of a repository that does not run; in variables and files they may wait for their day."""
+    running = {one.cls.name for one in found.selected}
+    for name, where in found.given.origins.items():
+        kind = name.partition(".")[0]
+        if where.startswith("--") and name not in _OWN_NAMES and kind not in running:
+            yield f"{where} has no effect: {kind} is not in --repository"
 
 
 def own_settings(given: Given) -> Settings:

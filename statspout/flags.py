@@ -92,12 +92,14 @@ def _parameter(key: str, flag: _Flag, heading: Group) -> inspect.Parameter:
     declared = Parameter(
         name=[f"--{one.name}" for one in names],
         show=not names[0].until,
-        help=setting.help + (" (a file that holds it)" if setting.secret else ""),
+        help=setting.help
+        + (" (a file that holds it)" if setting.secret else "")
+        + (" Required." if setting.required else ""),
         group=heading,
         converter=None if is_flag else converter,
         n_tokens=0 if is_flag else 1,
         negative="",
-        show_default=(lambda _: setting.shown() or "required") if setting.shown() or setting.required else False,
+        show_default=(lambda _: setting.shown()) if setting.shown() else False,
         show_env_var=False,
     )
     # What the help shows; the converter above does the work, but for true and false.

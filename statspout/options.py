@@ -221,12 +221,12 @@ def _hints(cls: type[Options]) -> dict[str, Any]:
 def described(options: Options, prefix: str = "", *, changed: bool = False) -> str:
     """The settings of ``options`` in one line, as ``rest.path=/stats``; secrets, and passwords in URLs, as ``***``.
 
-    ``changed``: only those that are not as they are by default.
+    ``changed``: only those that are not as they are by default; else all but those that are empty by default.
     """
     shown = []
     for setting in settings_of(type(options), prefix):
         value = getattr(options, setting.field)
-        if not (changed and value == setting.default):
+        if value != setting.default or not (changed or value in (None, "", ())):
             shown.append(f"{setting.name}={'***' if setting.secret and value else _written(value)}")
     return " ".join(shown)
 

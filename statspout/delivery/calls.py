@@ -31,6 +31,8 @@ class Calls:
         self.late = 0
         self.abandoned = 0
         """Overdue calls that have not returned yet."""
+        self.broken_off = ""
+        """The method that was under way when the program's end broke it off."""
         self._worker = Worker(name_of(repository))
         self._replace = False
         self._returned = asyncio.Event()
@@ -52,6 +54,9 @@ class Calls:
             await self._worker.call(getattr(self.repository, method), *arguments, deadline=deadline)
         except Overdue as error:
             self._abandon(error.call)
+            raise
+        except asyncio.CancelledError:
+            self.broken_off = method
             raise
 
     async def _room(self, deadline: float) -> None:

@@ -437,7 +437,8 @@ class Delivery:
             self.spool.leave(self._queue)
         left = self._queue.lose_all()
         if left and reason == "shutdown":
-            self._log.warning("%s: %s lost: not delivered before the end", self.name, counted(left, "sample"))
+            why = f": {self._calls.broken_off} had not returned" if self._calls.broken_off else ""
+            self._log.warning("%s: %s lost: not delivered before the end%s", self.name, counted(left, "sample"), why)
         self.books.drop(reason, left)
 
 

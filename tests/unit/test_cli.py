@@ -301,6 +301,18 @@ def test_help_shows_every_setting(
     assert [setting.flag for setting in settings if setting.flag not in words] == []
 
 
+@pytest.mark.parametrize("command", ["check", "config", "health", "listen", "repositories"])
+def test_the_help_of_a_command_is_about_it_and_fits_a_screen(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, command, "--help")
+    assert text.startswith(f"Usage: statspout {command} [OPTIONS]")
+    assert len(text.splitlines()) < 24
+
+
+def test_help_is_a_word_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, "help", "check") == printed(capsys, "check", "--help")
+    assert printed(capsys, "help") == printed(capsys, "--help")
+
+
 def test_version_is_the_packages_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(capsys, "--version") == printed(capsys, "-version") == f"statspout {__version__}\n"
 

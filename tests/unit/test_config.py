@@ -155,6 +155,9 @@ def test_what_is_wrong_is_said_in_one_line(plugin: str, argv: list[str], environ
         (["--spool.max-age=1d"], {}, "--spool.max-age has no effect without --spool.dir"),
         (["--listen.statsd-interval=5"], {}, "--listen.statsd-interval has no effect without --listen.statsd"),
         (["--spool.max-age=1d", "--spool.dir=/x"], {}, None),
+        (["--rest.path=/x"], {}, "--rest.path has no effect: rest is not in --repository"),
+        (["--rest.path=/x", "--repository=rest"], {}, None),
+        ([], {"STATSPOUT_REST_PATH": "/x"}, None),
         (
             ["--docker.host=tcp://me:pa55@node:2376"],
             {},

@@ -249,6 +249,17 @@ def test_what_a_repository_does_to_its_batch_is_nobody_elses_loss(fails: bool) -
     assert books.delivered == 10
 
 
+def test_what_is_lost_at_the_end_is_told_with_the_call_that_was_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    class Far(AsyncRecorder):
+        name = "far"
+
+        async def open(self) -> None:
+            await asyncio.sleep(10)
+
+    deliver(Far(), put(3), patience=0.1)
+    assert "far: 3 samples lost: not delivered before the end: open had not returned" in caplog.messages
+
+
 def test_a_push_that_swallows_its_cancellation_cannot_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stubborn(AsyncRecorder):
         name = "stubborn"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -95,6 +96,16 @@ def test_the_deadline_covers_headers_and_body(tmp_path: Path, reply: bytes) -> N
 def test_nobody_there_is_told_with_the_address(address: UnixAddress | TcpAddress) -> None:
     with pytest.raises(EngineDown, match=str(address).partition("//")[2]):
         asyncio.run(Pool(address).get(REQUEST, 1.0))
+
+
+def test_a_socket_that_does_not_let_us_in_says_whom_it_would(tmp_path: Path) -> None:
+    socket = tmp_path / "docker.sock"
+    socket.touch()
+    socket.chmod(0o660)
+    refused = UnixAddress(str(socket)).remedy(PermissionError())
+    assert re.fullmatch(rf": root and the members of its group may .* {socket.stat().st_gid}\)", refused)
+    socket.chmod(0o600)
+    assert UnixAddress(str(socket)).remedy(PermissionError()) == ""
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,19 @@ def test_the_settings_that_are_told_have_no_secret_in_them() -> None:
     assert "seconds" not in described(book, "book", changed=True)
 
 
+def test_a_setting_that_is_empty_by_default_is_told_when_it_is_not() -> None:
+    class Shelf(Repository):
+        name = "shelf"
+        url: str | None = option(default=None, help="Where.")
+        tags: tuple[str, ...] = option(default=(), help="Which.")
+        user: str = option(default="me", help="Who.")
+
+        def push(self, batch: Sequence[Sample]) -> None: ...
+
+    assert described(Shelf(), "shelf") == "shelf.user=me"
+    assert described(Shelf(url="x", user=""), "shelf") == "shelf.url=x shelf.user="
+
+
 def test_lines_go_to_what_is_standard_error_when_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     logs.setup("info")
     monkeypatch.setattr("sys.stderr", taken := io.StringIO())

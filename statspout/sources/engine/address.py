@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 import os
 import re
 import ssl
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from statspout.errors import ConfigError
@@ -44,6 +47,10 @@ class Address(ABC):
     async def connect(self, factory: Callable[[], P]) -> P:
         """Open one connection, or raise OSError."""
 
+    def remedy(self, error: BaseException) -> str:  # noqa: ARG002 - most have none
+        """What would help, to be added to the reason; empty where that is not known."""
+        return ""
+
     def close(self) -> None:  # noqa: B027 - most share nothing
         """Release what connections shared; a later one may have it again."""
 
@@ -61,6 +68,26 @@ class UnixAddress(Address):
         """Open one connection, or raise OSError."""
         _, connection = await asyncio.get_running_loop().create_unix_connection(factory, self.path)
         return connection
+
+    def remedy(self, error: BaseException) -> str:
+        """Whose socket it is, for whom it does not let in: the most usual trouble of a first start."""
+        if not isinstance(error, PermissionError):
+            return ""
+        try:
+            found = Path(self.path).stat()
+        except OSError:
+            return ""  # it is a folder above that does not let us in
+        if not found.st_mode & stat.S_IWGRP:
+            return ""
+        return f": root and the members of its group may open it (group {_group(found.st_gid)})"
+
+
+def _group(number: int) -> str:
+    """The group's number, which ``docker run --group-add`` takes, behind its name where this machine knows one."""
+    try:
+        return f"{grp.getgrgid(number).gr_name}, {number}"
+    except KeyError:
+        return str(number)
 
 
 class TcpAddress(Address):

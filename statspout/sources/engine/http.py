@@ -333,7 +333,7 @@ class Pool:
         except TimeoutError:
             raise EngineDown(f"{self.address}: no connection within {round(deadline, 1):g} s") from None
         except (OSError, UnicodeError) as error:
-            raise EngineDown(f"{self.address}: {reason_of(error)}") from error
+            raise EngineDown(f"{self.address}: {reason_of(error)}{self.address.remedy(error)}") from error
         if self.patience:
             connection.postpone(self.patience)
         return connection

@@ -6,7 +6,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import cyclopts
 from cyclopts import App, Group, Parameter
@@ -18,19 +18,15 @@ from statspout.values import Given, Spelling, convert, secret_file, spellings
 
 def take_flags(given: Given, argv: Sequence[str], groups: Mapping[str, Sequence[Setting]], strict: bool) -> None:
     """Add to ``given`` what the flags in ``argv`` say. Not ``strict``: flags of others are let pass."""
-    flags = [flag for group in groups.values() for flag in _flags(group)]
-    app = command_line(groups)
+    flags = dict(_keyed(flag for group in groups.values() for flag in _flags(group)))
     try:
-        if strict:
-            _, bound, _ = app.parse_args(list(argv), exit_on_error=False, print_error=False)
-        else:
-            _, bound, _, _ = app.parse_known_args(list(argv))
+        arguments = _parsed(argv, flags) if strict else _parsed_in_part(argv, flags)
     except cyclopts.CycloptsError as error:
-        known = [flag.setting.flag for flag in flags]
+        known = [flag.setting.flag for flag in flags.values()]
         raise ConfigError(_one_line(error, known)) from error
     found: dict[str, dict[str, Any]] = {}
-    for key, value in bound.arguments.items():
-        setting, names = flags[int(key[1:])]
+    for key, value in arguments.items():
+        setting, names = flags[key]
         # The parser takes true and false for itself, and does not tell by which alias.
         where, value = value if isinstance(value, tuple) else (f"--{names[0].name}", value)
         found.setdefault(setting.name, {})[where] = value
@@ -41,13 +37,48 @@ def take_flags(given: Given, argv: Sequence[str], groups: Mapping[str, Sequence[
 
 def command_line(groups: Mapping[str, Sequence[Setting]]) -> App:
     """The command line that takes ``groups`` of settings; each group has a heading of its own in the help."""
+    headings = {
+        title: Group(f"Repository {title}" if title else "Settings", sort_key=(bool(title), title)) for title in groups
+    }
+    under = [(flag, headings[title]) for title, group in groups.items() for flag in _flags(group)]
+    return _app([_parameter(key, flag, heading) for key, (flag, heading) in _keyed(under)])
 
+
+T = TypeVar("T")
+
+
+def _keyed(values: Iterable[T]) -> Iterator[tuple[str, T]]:
+    """Each with a name that a parameter may have."""
+    return ((f"p{number}", value) for number, value in enumerate(values))
+
+
+def _parsed(argv: Sequence[str], flags: Mapping[str, _Flag]) -> Mapping[str, Any]:
+    """What is given, by the keys of the flags. CycloptsError when that is not all there is in ``argv``."""
+    # To tell the parser of a flag costs more than all else; of those that are not written it need not know.
+    written = {argument.partition("=")[0] for argument in argv}
+    some = {key: flag for key, flag in flags.items() if any(f"--{one.name}" in written for one in flag.names)}
+    try:
+        return _all_parsed(argv, some)
+    except cyclopts.UnknownOptionError:
+        return _all_parsed(argv, flags)  # what is a flag, and how else it may be written, is the parser's to say
+
+
+def _all_parsed(argv: Sequence[str], flags: Mapping[str, _Flag]) -> Mapping[str, Any]:
+    return _app_of(flags).parse_args(list(argv), exit_on_error=False, print_error=False)[1].arguments
+
+
+def _parsed_in_part(argv: Sequence[str], flags: Mapping[str, _Flag]) -> Mapping[str, Any]:
+    """As above, but what is no flag of these is let pass."""
+    return _app_of(flags).parse_known_args(list(argv))[1].arguments
+
+
+def _app_of(flags: Mapping[str, _Flag]) -> App:
+    return _app([_parameter(key, flag) for key, flag in flags.items()])
+
+
+def _app(parameters: Sequence[inspect.Parameter]) -> App:
     def main(**values: Any) -> None: ...
 
-    parameters: list[inspect.Parameter] = []
-    for title, group in groups.items():
-        heading = Group(f"Repository {title}" if title else "Settings", sort_key=(bool(title), title))
-        parameters += [_parameter(f"p{len(parameters) + i}", flag, heading) for i, flag in enumerate(_flags(group))]
     main.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # how inspect wants it
     return App(name="statspout", default_command=main, help_flags=[], version_flags=[], usage="", help="")
 
@@ -77,7 +108,7 @@ def _flags(settings: Iterable[Setting]) -> Iterator[_Flag]:
         yield from (_Flag(setting, [one]) for one in known if one.until)
 
 
-def _parameter(key: str, flag: _Flag, heading: Group) -> inspect.Parameter:
+def _parameter(key: str, flag: _Flag, heading: Group | None = None) -> inspect.Parameter:
     """The setting as cyclopts takes it; what it makes of it is the flag that was written, and the value."""
     setting, names = flag
     is_flag = bare(setting.type) is bool

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("statspout.testing.contract")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(NotRun(), "statspout-not-run")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
@@ -96,3 +97,13 @@ def served(
     server.mount("127.0.0.1:0", routes, "test.address", "test", open_paths)
     with running(server) as clients:
         yield clients[0]
+
+
+def is_cut_off(connection: socket.socket) -> bool:
+    """True when the server has closed it; TimeoutError while it has not, after as long as the socket waits."""
+    try:
+        while connection.recv(1 << 20):
+            pass
+    except ConnectionResetError:
+        pass
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import subprocess
 import sys
@@ -51,17 +52,21 @@ def modules() -> Iterator[tuple[str, Path]]:
             yield path.relative_to(PACKAGE).parts[0].removesuffix(".py"), path
 
 
-def imports(path: Path) -> Iterator[str]:
+@functools.cache
+def imports(path: Path) -> tuple[str, ...]:
     """Every statspout module that the file imports at run time, ``if TYPE_CHECKING`` left out."""
-    tree = ast.parse(path.read_text())
-    skipped = {id(n) for node in ast.walk(tree) if _is_type_checking(node) for n in ast.walk(node)}
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
+    return tuple(_imports(ast.parse(path.read_text())))
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """Those below ``tree``; names and numbers, which are most of a file, are not looked at."""
+    for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("statspout."):
             yield node.module
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith("statspout."))
+        elif not isinstance(node, ast.expr) and not _is_type_checking(node):
+            yield from _imports(node)
 
 
 def _is_type_checking(node: ast.AST) -> bool:

@@ -6,6 +6,8 @@ import io
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from itertools import chain
 from pathlib import Path
 
@@ -44,11 +46,20 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_flag_in_the_text_exists(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plugins = [f"--plugin={ROOT / 'examples'}/{name}" for name in ("graphite.py:Graphite", "custom_main.py:Shout")]
-    main(["--help", *plugins])
-    known = set(re.findall(r"--[a-zA-Z.-]+[a-z]", capsys.readouterr().out))
+PLUGINS = [f"{ROOT / 'examples'}/{name}" for name in ("graphite.py:Graphite", "custom_main.py:Shout")]
+
+
+def printed_by(program: Callable[[list[str]], object], *argv: str) -> str:
+    out = io.StringIO()
+    with redirect_stdout(out):
+        program([*argv])
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def flags() -> set[str]:
+    """Those that a page may name: of our programs and benchmarks, of other programs, and those that a page imagines."""
+    known = set(re.findall(r"--[a-zA-Z.-]+[a-z]", printed_by(main, "--help", *(f"--plugin={one}" for one in PLUGINS))))
     every = [flag.removeprefix("--NAME.") for flag in known if flag.startswith("--NAME.")]
     known |= {f"--{name}.{setting}" for name in load().classes for setting in every}
     # Flags of other programs, and of a secret that the README imagines.
@@ -60,20 +71,24 @@ def test_every_flag_in_the_text_exists(page: Path, capsys: pytest.CaptureFixture
     known |= {"--influxdb.near.url", "--influxdb.far.url"}
     known |= {"--paint.color"}  # of a class that changed its mind
     known |= {"--name"}  # of docker run
-    main(["listen", "--help"])
-    for tool in (slurpstats, pollstats, cleanstats, mmash):
-        tool(["--help"])
-    known |= set(re.findall(r"--[a-z]+(?:-[a-z]+)*", capsys.readouterr().out))
+    helps = [printed_by(main, "listen", "--help")]
+    helps += [printed_by(tool, "--help") for tool in (slurpstats, pollstats, cleanstats, mmash)]
+    known |= set(re.findall(r"--[a-z]+(?:-[a-z]+)*", "".join(helps)))
     for script in (ROOT / "bench").glob("*.py"):
         known |= set(re.findall(r'add_argument\("(--[a-z]+)"', script.read_text()))
-    used = set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", page.read_text()))
-    assert used <= known
+    return known
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_variable_in_the_text_exists(page: Path) -> None:
-    plugins = [f"{ROOT / 'examples'}/{name}" for name in ("graphite.py:Graphite", "custom_main.py:Shout")]
-    groups = shown(load(plugins)).values()
+def test_every_flag_in_the_text_exists(page: Path, flags: set[str]) -> None:
+    used = set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", page.read_text()))
+    assert used <= flags
+
+
+@pytest.fixture(scope="module")
+def variables() -> set[str]:
+    """Those that a page may name."""
+    groups = shown(load(PLUGINS)).values()
     known = {s.env for s in [*settings_of(Settings), *chain.from_iterable(groups)]}
     # Those of the secret that the pages imagine, and of the rule by which they are made.
     known |= {
@@ -91,8 +106,12 @@ def test_every_variable_in_the_text_exists(page: Path) -> None:
         "STATSPOUT_FUZZ_SEED",
         "STATSPOUT_FUZZ_TIMES",
     }
-    known |= {*VARIABLES, DIALECT}
-    assert set(re.findall(r"\bSTATSPOUT_[A-Z_]+\b", page.read_text())) <= known
+    return known | {*VARIABLES, DIALECT}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_variable_in_the_text_exists(page: Path, variables: set[str]) -> None:
+    assert set(re.findall(r"\bSTATSPOUT_[A-Z_]+\b", page.read_text())) <= variables
 
 
 def test_every_setting_is_documented_with_its_flag_its_variable_and_its_key() -> None:

@@ -40,3 +40,8 @@ def test_every_repository_has_an_extra_and_all_has_them_all() -> None:
     extras = set(metadata.get_all("Provides-Extra") or ())
     entry_points = {point.name for point in distribution("statspout").entry_points if "repositories" in point.group}
     assert entry_points | {"all"} <= extras
+
+
+def test_pytest_finds_the_fixtures_for_applications_where_statspout_is_installed() -> None:
+    plugins = {point.value for point in distribution("statspout").entry_points if point.group == "pytest11"}
+    assert plugins == {"statspout.client.redis.testing"}

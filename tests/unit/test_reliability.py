@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ TABLES = (ROOT / "docs/reliability.md").read_text().partition("## Bad inputs")[0
 ROWS = [line for line in TABLES.splitlines() if line.startswith("| ") and not line.startswith("| fault ")]
 
 
+@functools.cache
 def functions(file: str) -> dict[str, str]:
     """The tests of a file, and what stands above each."""
     path = ROOT / file

@@ -16,7 +16,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from support.web import Client, running, served
+from support.web import Client, is_cut_off, running, served
 
 from statspout.errors import ConfigError
 from statspout.telemetry import HTTP_REFUSED
@@ -69,15 +69,6 @@ def connected(client: Client, first: bytes = b"") -> Iterator[socket.socket]:
     with socket.create_connection(("127.0.0.1", client.port), timeout=3) as connection:
         connection.sendall(first)
         yield connection
-
-
-def is_cut_off(connection: socket.socket) -> bool:
-    try:
-        while connection.recv(1 << 20):
-            pass
-    except ConnectionResetError:
-        pass
-    return True
 
 
 @pytest.mark.parametrize(

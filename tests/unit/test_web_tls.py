@@ -10,7 +10,7 @@ import ssl
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from support.certificates import Authority
-from support.web import Client, running, served
+from support.web import Client, is_cut_off, running, served
 
 from statspout.cmd.main import main
 from statspout.errors import ConfigError
@@ -202,15 +202,6 @@ def test_a_certificate_and_its_key_come_together(given: str, missing: str) -> No
         tls_of(Settings(**{f"web_tls_{given}": "x.pem"}))  # type: ignore[arg-type]  # texts, both of them
 
 
-def is_cut_off(connection: socket.socket) -> bool:
-    try:
-        while connection.recv(1 << 20):
-            pass
-    except ConnectionResetError:
-        pass
-    return True
-
-
 @pytest.mark.parametrize("first", [b"", b"\x16\x03\x01", b"GET /x HTTP/1.1\r\n\r\n"])
 def test_a_handshake_that_does_not_end_is_cut_off(
     first: bytes, authority: Authority, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -307,17 +298,23 @@ def received(connection: ssl.SSLSocket, pause: float = 0.0) -> int:
     return count
 
 
+@contextmanager
+def asking(authority: Authority, port: int, path: str) -> Iterator[ssl.SSLSocket]:
+    """A connection by which this is asked for, and of which nothing is read yet."""
+    trust = ssl.create_default_context(cafile=str(authority.ca))
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        yield connection
+
+
 def test_who_does_not_read_what_tls_has_for_them_is_cut_off(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving, "PATIENCE", 0.05)
-    context = ssl.create_default_context(cafile=str(authority.ca))
-    with (
-        served(ROUTES, tls=tls(authority)) as client,
-        socket.create_connection(("127.0.0.1", client.port), timeout=5) as raw,
-        context.wrap_socket(raw, server_hostname="127.0.0.1") as deaf,
-    ):
-        deaf.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+    with served(ROUTES, tls=tls(authority)) as client, asking(authority, client.port, "/big") as deaf:
         # Nothing is read until another was served for longer than there is patience.
         for _ in range(2):
             assert trusting(authority, client.port).ask("/big").status == 200
@@ -327,13 +324,7 @@ def test_who_does_not_read_what_tls_has_for_them_is_cut_off(
 def test_who_reads_slowly_but_reads_gets_all_of_it(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     # Longer than the kernel's windows stand still, and shorter than it takes to read all but what those hold.
     monkeypatch.setattr(serving, "PATIENCE", 0.4)
-    context = ssl.create_default_context(cafile=str(authority.ca))
-    with (
-        served(ROUTES, tls=tls(authority)) as client,
-        socket.create_connection(("127.0.0.1", client.port), timeout=5) as raw,
-        context.wrap_socket(raw, server_hostname="127.0.0.1") as slow,
-    ):
-        slow.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+    with served(ROUTES, tls=tls(authority)) as client, asking(authority, client.port, "/big") as slow:
         assert received(slow, pause=0.0004) > 20_000_000
 
 

@@ -350,7 +350,7 @@ def test_the_installed_command_and_the_module_are_the_same_program() -> None:
 
 def test_its_process_is_called_as_docs_operating_says_to_look_for_it() -> None:
     assert "pkill -HUP -x statspout" in (Path(__file__).parents[2] / "docs/operating.md").read_text()
-    command = [Path(sys.executable).with_name("statspout"), "--demo"]
+    command = [str(Path(sys.executable).with_name("statspout")), "--demo"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as program:
         assert program.stderr is not None
         program.stderr.readline()  # it runs

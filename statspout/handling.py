@@ -39,13 +39,19 @@ class Handling(Choice):
         default=None,
         minimum=1,
         maximum=1_000_000,
-        help="The most samples of one write; each repository has a default of its own.",
+        help="The most samples of one write; each repository has its own default.",
     )
     flush_interval: float | None = option(
-        default=None, minimum=0, maximum=3600, help="Seconds that a write waits for more samples; likewise."
+        default=None,
+        minimum=0,
+        maximum=3600,
+        help="Seconds that a write waits for more samples; each repository has its own default.",
     )
     push_timeout: float | None = option(
-        default=None, minimum=0.1, maximum=86_400, help="Seconds after which a write that hangs is given up; likewise."
+        default=None,
+        minimum=0.1,
+        maximum=86_400,
+        help="Seconds after which a write that hangs is given up; each repository has its own default.",
     )
     queue_samples: int = option(
         default=50_000, minimum=1, maximum=100_000_000, help="Samples that wait in memory; the oldest go first."

@@ -29,7 +29,9 @@ class Settings(Options):
         help="Sample only what matches: globs such as `web-*`, `image=nginx`, `label=team=core`, `state=running`.",
     )
     filter_exclude: tuple[str, ...] = option(
-        name="filter.exclude", default=(), help="Leave out containers that match one of these globs, written likewise."
+        name="filter.exclude",
+        default=(),
+        help="Leave out containers that match one of these globs, written as for `filter.include`.",
     )
     plugin: tuple[str, ...] = option(default=(), help="Repository classes of your own, each `file.py:Class`.")
     once: bool = option(default=False, help="Take one sample of every container, CPU included, and end.")

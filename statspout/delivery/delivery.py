@@ -407,7 +407,8 @@ class Delivery:
         if not isinstance(error, RepositoryError | OSError) and self._limited.first(type(error).__name__):
             self._log.error("%s: %s failed: %s: %s", self.name, what, type(error).__name__, error, exc_info=error)
             return
-        kept = f"; {counted(self.books.queued, 'sample')} kept" if what != "clear" else ""
+        queued = self.books.queued
+        kept = f"; {counted(queued, 'sample')} kept" if queued and what != "clear" else ""
         reason = str(error) or type(error).__name__
         self._warn(what, f"{what} failed: {reason}{kept}", f"{type(error).__name__}: {error}".rstrip(": "))
 

@@ -348,6 +348,16 @@ def test_the_installed_command_and_the_module_are_the_same_program() -> None:
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == run_program("--version").out
 
 
+def test_its_process_is_called_as_docs_operating_says_to_look_for_it() -> None:
+    assert "pkill -HUP -x statspout" in (Path(__file__).parents[2] / "docs/operating.md").read_text()
+    command = [str(Path(sys.executable).with_name("statspout")), "--demo"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as program:
+        assert program.stderr is not None
+        program.stderr.readline()  # it runs
+        assert Path(f"/proc/{program.pid}/comm").read_text() == "statspout\n"
+        program.terminate()
+
+
 def test_a_fault_of_our_own_is_told_with_its_traceback_and_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

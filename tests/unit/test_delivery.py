@@ -249,6 +249,17 @@ def test_what_a_repository_does_to_its_batch_is_nobody_elses_loss(fails: bool) -
     assert books.delivered == 10
 
 
+def test_a_failure_while_nothing_waits_says_nothing_of_samples(caplog: pytest.LogCaptureFixture) -> None:
+    class Away(AsyncRecorder):
+        name = "away"
+
+        async def open(self) -> None:
+            raise OSError("nobody there")
+
+    deliver(Away(), lambda _: asyncio.sleep(0.05), patience=0.1)
+    assert caplog.messages[0] == "away: open failed: nobody there"
+
+
 def test_what_is_lost_at_the_end_is_told_with_the_call_that_was_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     class Far(AsyncRecorder):
         name = "far"

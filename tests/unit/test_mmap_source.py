@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -296,27 +297,25 @@ def test_the_kernel_says_of_this_process_that_it_writes_its_file(folder: Path, w
 # what is still so
 
 
-def test_a_process_whose_maps_we_may_not_see_is_taken_for_the_writer_only_if_it_is_old_enough(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("began", "state", "alive"), [(-1000, "S", True), (30, "S", True), (90, "S", False), (-1000, "Z", False)]
+)
+def test_a_process_whose_maps_we_may_not_see_is_taken_for_the_writer_only_if_it_is_old_enough_and_has_not_ended(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, began: int, state: str, alive: bool
 ) -> None:
-    created = Laid(b"sys.created", "d", 0xFF, (2_000_000_000.0,))
+    booted, ran = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME), 10_000
+    created = Laid(b"sys.created", "d", 0xFF, (booted + ran - began,))
     path = write(folder, "web-9-9.mmstats", LEVEL, created, pid=9)
     proc = proc_of(tmp_path, path, 9, locked=False)
-    (proc / "stat").write_text("cpu 1 2\nbtime 1999999000\n")
-    forbidden = proc / "9" / "maps"
-    real = Path.read_text
-    monkeypatch.setattr(
-        Path, "read_text", lambda self, *a, **k: _forbidden(self) if self == forbidden else real(self, *a, **k)
-    )
-    for seconds, alive in ((1000, True), (5000, False)):
-        ticks = seconds * os.sysconf("SC_CLK_TCK")
-        (proc / "9" / "stat").write_text(f"9 (a ) b) S {' '.join(['0'] * 18)} {ticks} 0 0\n")
-        told = look(source(folder, roster(), proc_root=str(proc)))
-        assert [m.container for m in told.values()] == ([None] if alive else [])
+    ticks = ran * os.sysconf("SC_CLK_TCK")
+    (proc / "9" / "stat").write_text(f"9 (a ) b) {state} {' '.join(['0'] * 18)} {ticks} 0 0\n")
+    monkeypatch.setattr("statspout.sources.apps.mmap.writers.mapped_by", _forbidden)
+    told = look(source(folder, roster(), proc_root=str(proc)))
+    assert [m.container for m in told.values()] == ([None] if alive else [])
 
 
-def _forbidden(path: Path) -> str:
-    raise PermissionError(13, "Permission denied", str(path))
+def _forbidden(pid: int, proc: str, *, written: bool) -> frozenset[tuple[int, int]]:
+    raise PermissionError(13, "Permission denied", f"{proc}/{pid}/maps")
 
 
 def test_a_file_in_which_nothing_changes_is_not_written_whatever_is_in_it(folder: Path) -> None:

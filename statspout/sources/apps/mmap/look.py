@@ -14,9 +14,10 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from statspout.client.mmap import FormatError, MmStatsReader, held
+from statspout.client.mmap.processes import FileId
 from statspout.client.mmap.reading import Folds, folds_of, read_settled
 from statspout.sources.apps.mmap.decode import Decoder, Reported
-from statspout.sources.apps.mmap.writers import FileId, Writers
+from statspout.sources.apps.mmap.writers import Writers
 
 MOST_FILES = 10_000
 """Files that are looked at; those beyond them, and beyond what follows, are counted."""

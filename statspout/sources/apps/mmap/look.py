@@ -52,13 +52,15 @@ class File(NamedTuple):
 class Seen(NamedTuple):
     """What a look found: the files, and by path what is wrong with others.
 
-    ``beyond`` is how many files there were too many; ``settled``, whether no counters were moved meanwhile.
+    ``beyond`` is how many files there were too many; ``settled``, whether no counters were moved meanwhile; ``there``
+    has the ids of files that were read before and could not be now.
     """
 
     files: list[File]
     errors: dict[str, str]
     beyond: int
     settled: bool
+    there: frozenset[Hashable] = frozenset()
 
 
 class _NoRoomError(OSError):
@@ -75,10 +77,16 @@ class Looker:
         self._ids: dict[str, FileId] = {}
         self._folds: Folds = {}
         self._contents: dict[FileId, int] = {}
+        self._known: dict[FileId, Hashable] = {}
         self._read_before: Collection[str] = ()
         self._beyond = 0
         self._fields = 0
         self._bytes = 0
+
+    def follow(self, before: Looker) -> None:
+        """Go on with what is known to another, which looks no more."""
+        self._folds, self._contents, self._known = before._folds, before._contents, before._known
+        self._read_before = before._read_before
 
     def look(self) -> Seen:
         """Read all there is now."""
@@ -96,7 +104,10 @@ class Looker:
         errors = {path: error for path, error in found.errors.items() if not isinstance(error, _NoRoomError)}
         beyond = self._beyond + len(found.errors) - len(errors)
         told = {path: _told(path, error) for path, error in errors.items()}
-        return Seen(list(files.values()), told, beyond, found.settled)
+        unread = {self._ids[path] for path in found.errors if path in self._ids} - files.keys()
+        there = {id_: self._known[id_] for id_ in unread if id_ in self._known}
+        self._known = there | {id_: file.id for id_, file in files.items()}
+        return Seen(list(files.values()), told, beyond, found.settled, frozenset(there.values()))
 
     def _file(self, path: str, reader: MmStatsReader, reported: Reported, before: dict[FileId, int]) -> File:
         id_ = self._ids[path]
@@ -126,10 +137,10 @@ class Looker:
                 raise IsADirectoryError
             if not stat.S_ISREG(found.st_mode):
                 raise FormatError(f"{path}: not a regular file")
+            self._ids[path] = found.st_dev, found.st_ino
             if found.st_size > LARGEST:
                 raise FormatError(f"{path}: {found.st_size} bytes: {LARGEST} are the most that are read here")
             self._make_room(size=found.st_size)
-            self._ids[path] = found.st_dev, found.st_ino
             try:
                 reader = MmStatsReader.from_file(_opened(fd))
             except FormatError as error:

@@ -10,11 +10,12 @@ import os
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
+from statspout.client.mmap.layout import PID
 from statspout.client.mmap.processes import FileId, mapped_by, process_of
 from statspout.client.mmap.reader import MmStatsReader
 
-PID, CREATED = "sys.pid", "sys.created"
-"""What the labels end with, behind a model's prefix, that tell a process and when its file was made."""
+CREATED = "sys.created"
+"""What the label ends with, behind a model's prefix, that tells when the process made its file."""
 
 Fate = Literal["alive", "gone", "replaced"]
 

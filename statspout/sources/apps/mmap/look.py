@@ -82,6 +82,7 @@ class Looker:
         self._beyond = 0
         self._fields = 0
         self._bytes = 0
+        self._taken: dict[str, tuple[int, int]] = {}
 
     def follow(self, before: Looker) -> None:
         """Go on with what is known to another, which looks no more."""
@@ -91,6 +92,8 @@ class Looker:
     def look(self) -> Seen:
         """Read all there is now."""
         self._ids = {}
+        self._fields = self._bytes = 0
+        self._taken.clear()
         found = read_settled(self._find, self._read, self._folds, passes=_PASSES, is_held=_is_locked)
         self._folds = folds_of(found.readers)
         self._read_before = found.readers.keys()
@@ -124,7 +127,6 @@ class Looker:
 
         Then those that there was room for the last time: else their counters would end, and begin again.
         """
-        self._fields = self._bytes = 0
         paths = dict.fromkeys(itertools.chain.from_iterable(map(glob.iglob, self._patterns)))
         ordered = sorted(paths, key=lambda path: (path not in self._folds, path not in self._read_before, path))
         self._beyond = max(0, len(ordered) - MOST_FILES)
@@ -140,17 +142,20 @@ class Looker:
             self._ids[path] = found.st_dev, found.st_ino
             if found.st_size > LARGEST:
                 raise FormatError(f"{path}: {found.st_size} bytes: {LARGEST} are the most that are read here")
-            self._make_room(size=found.st_size)
+            self._make_room(path, found.st_size)
             try:
                 reader = MmStatsReader.from_file(_opened(fd))
             except FormatError as error:
                 raise type(error)(f"{path}{str(error).removeprefix(_opened(fd))}") from None
-            self._make_room(fields=len(reader.values))
+            self._make_room(path, found.st_size, len(reader.values))
             return reader
 
-    def _make_room(self, size: int = 0, fields: int = 0) -> None:
-        self._bytes += size
-        self._fields += fields
+    def _make_room(self, path: str, size: int, fields: int = 0) -> None:
+        """Have room for a file, instead of what it took when it was read before."""
+        size_before, fields_before = self._taken.get(path, (0, 0))
+        self._taken[path] = size, fields
+        self._bytes += size - size_before
+        self._fields += fields - fields_before
         if self._bytes > MOST_BYTES or self._fields > MOST_FIELDS:
             raise _NoRoomError
 

@@ -161,6 +161,19 @@ def test_files_are_among_the_temporary_ones_unless_it_is_said_where(monkeypatch:
     assert default_glob() == "/var/[[]odd]/*.mmstats"
 
 
+@pytest.mark.parametrize("name", [".", "..", "/", "a/", "../.."])
+def test_a_filename_that_is_a_folder_is_an_error(name: str, folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"is a folder: a file's name is right"):
+        Web(filename=name)
+    assert names(folder) == []
+
+
+def test_where_there_can_be_no_file_the_error_names_it(folder: Path) -> None:
+    with pytest.raises(FileNotFoundError) as raised:
+        Web(filename="none/web.mmstats")
+    assert raised.value.filename == f"{folder}/none/web.mmstats"
+
+
 @pytest.mark.parametrize("template", ["{NAME}", "{PID", "{0}", "{PID.x}", "{PID:s}"])
 def test_a_template_that_cannot_be_filled_in_is_an_error(template: str) -> None:
     with pytest.raises(ValueError, match=r"\{CMD\}, \{PID\} and \{TID\} are right"):

@@ -60,6 +60,7 @@ def run(program: str, usage: str, command: Callable[[Sequence[str]], int], argv:
     ``--help`` and ``--version`` are taken here.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _have_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A path or a label that the terminal's encoding lacks is no reason to fail.
@@ -82,3 +83,10 @@ def run(program: str, usage: str, command: Callable[[Sequence[str]], int], argv:
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _have_streams() -> None:
+    """Python has None in the place of what is closed, and the first file that is opened would be taken for it."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - for as long as the program runs

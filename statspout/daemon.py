@@ -206,7 +206,7 @@ class Daemon:
     def _kept_source(self, source: ApplicationSource, settings: Settings) -> ApplicationSource:
         """The one before, where nothing about it is other."""
         before = self._source(source.setting)
-        same = before is not None and not changed([*fields_of(source.setting), "interval"], self.settings, settings)
+        same = before is not None and not changed([*fields_of(source.setting), *source.others], self.settings, settings)
         return before if before is not None and same else source
 
     def _source(self, setting: str) -> ApplicationSource | None:

@@ -6,6 +6,7 @@ const POINTS = 120;         // of each graph
 const MOST = 60;            // graphs at once
 const LABELS_EVERY = 2000;  // ms after which new labels are looked for
 const LONGEST = 30000;      // characters of a request; also of a label that is seen
+const PAUSES = [0, 50, 200, 500];  // ms after which a request is sent again whose connection was lost
 const WIDTH = 600, HEIGHT = 100;
 
 const query = new URLSearchParams(location.search);
@@ -156,12 +157,25 @@ function bands(points, x, y) {
   }).join("");
 }
 
+// A connection may be lost for no reason of the server's: a browser ends all of them whenever an interface of the machine
+// comes or goes, and a container that starts has several do so. What is lost is no gap yet.
+async function lasting(once) {
+  for (const pause of PAUSES) {
+    try {
+      return await once();
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+  return once();
+}
+
 async function asked(url) {
   // Of the origin: an address with a name and a password in it is not taken.
   const place = new URL(url, location.origin);
   const once = () => fetch(place, { cache: "no-store", signal: AbortSignal.timeout(10000) });
-  // A connection may be lost for no reason of the server's, and one that is lost is no gap yet.
-  const answer = await once().catch((error) => { if (error instanceof TypeError) return once(); throw error; });
+  const answer = await lasting(once);
   if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
   return answer.json();
 }

@@ -73,6 +73,8 @@ class Mmash:
         """All labels; or, of those that are asked for by ``label=``, the values."""
         wanted = set(request.query_params.getlist("label"))
         found = await self._found()
+        if wanted and not found.settled:
+            return _unsettled()
         if wanted:
             return _json(stats.values(found, wanted.__contains__))
         return _json({"stats": stats.labels(found.readers.values())})
@@ -86,6 +88,8 @@ class Mmash:
             found = await self._found(query.get("glob"))
         except ValueError as error:
             return json_error(400, str(error))
+        if how and not found.settled:
+            return _unsettled()
         exact = query.get("exact", "").lower() not in _OFF
         values = stats.values(found, prefix.__eq__ if exact else lambda label: label.startswith(prefix))
         return _aggregated(values, how) if how else _json(values)
@@ -106,6 +110,11 @@ def _aggregated(values: dict[str, list[stats.Value]], how: str) -> Response:
         right = "labels of numbers other than 0" if how.startswith("nonzero") else "labels of numbers"
         return json_error(400, f"{next(iter(made))[:80]!r} has no {how}: {right} are right")
     return _json(made)
+
+
+def _unsettled() -> Response:
+    """What threads left to their process might be in a sum twice, or not at all."""
+    return json_error(503, "threads end all the time, so that no sum is right: ask again")
 
 
 def _json(value: Any) -> Response:

@@ -52,6 +52,9 @@ class ApplicationSource(Source):
     setting: ClassVar[str]
     """What asks for it, such as ``listen.statsd``; all of its settings begin so."""
 
+    others: ClassVar[tuple[str, ...]] = ("interval",)
+    """The fields of the settings that it heeds beside its own."""
+
     def __init__(self, surroundings: Surroundings) -> None:
         self.surroundings = surroundings
 

@@ -115,6 +115,24 @@ def test_a_server_that_does_not_answer_is_said_and_come_back_to(tmp_path: Path, 
             browser.until(lambda: browser.texts("#state") == ["4 of 10 labels"])
 
 
+LOSING = """
+const real = window.fetch;
+let asked = 0;
+window.fetch = (...how) => ++asked % 3 ? Promise.reject(new TypeError("Failed to fetch")) : real(...how);
+"""
+"""Two requests of three are lost, as when interfaces come and go one after the other."""
+
+
+def test_requests_that_are_lost_again_and_again_are_no_gap(tmp_path: Path, browser: Browser) -> None:
+    with Site(tmp_path) as site, Writer(tmp_path, COUNTING):
+        browser.open(f"{site.url}/graph/?label=web.stats.requests")
+        browser.until(lambda: points(browser, "web.stats.requests") >= 1)
+        browser.run(LOSING)
+        browser.until(lambda: points(browser, "web.stats.requests") >= 4)
+        assert browser.texts("#state") == ["1 of 10 labels"]
+        assert browser.run("return document.querySelector('.line').getAttribute('d')").count("M") == 1
+
+
 @pytest.mark.parametrize("path", ["/", "/graph/"])
 def test_hostile_labels_and_texts_are_text_and_nothing_is_loaded_from_elsewhere(
     path: str, tmp_path: Path, browser: Browser

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +87,59 @@ def test_the_numbers_of_a_program_in_a_container_have_its_container(
     for container in (first, second):
         labels = rf'{{host="[^"]+",container="{container.name}",id="{container.id[:12]}",command="web"}}'
         assert re.search(rf"^web_stats_status_2XX_total{labels} 5$", page(daemon), re.MULTILINE)
+
+
+LOAD = """
+import os, time
+from statspout.client.mmap import DoubleField, MmStats
+class Web(MmStats):
+    load = DoubleField()
+stats = Web(filename="web-{PID}-{TID}.mmstats")
+stats.load = float(os.environ["LOAD"])
+time.sleep(1000)
+"""
+NESTED = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-c", LOAD]
+"""The program on the host, in a pid namespace of its own: it is 1 there, as in a container."""
+
+
+def test_the_container_is_the_writers_whatever_number_its_process_has_and_whoever_shares_its_folder(
+    engine: Engine, daemon: Daemon, folder: Path, python_image: str
+) -> None:
+    shared = folder / "shared"
+    shared.mkdir(mode=0o777)
+    volumes = {
+        str(Path(statspout.__file__).parent): {"bind": "/client/statspout", "mode": "ro"},
+        str(shared): {"bind": "/stats", "mode": "rw"},
+    }
+    whose: dict[float, str | None] = {}
+
+    def environment(name: str | None) -> dict[str, str]:
+        whose[load := len(whose) + 1.0] = name
+        return {"PYTHONPATH": "/client", "MMSTATS_PATH": "/stats", "LOAD": str(load)}
+
+    def begin(name: str, command: list[str], **more: Any) -> Any:
+        return engine.run(
+            name, command, image=python_image, volumes=volumes, environment=environment(name), **more
+        )  # fmt: skip
+
+    program = ["python3", "-Bc", LOAD]
+    first = begin("web-first", program)
+    begin("web-second", program)  # both are 1, and have one folder
+    begin("web-beside", program, pid_mode=f"container:{first.id}")
+    begin("web-host", program, pid_mode="host")
+    first.exec_run(program, environment=environment("web-first"), detach=True)
+    here = {**environment(None), "MMSTATS_PATH": str(shared), "PATH": os.environ["PATH"]}
+    with subprocess.Popen(NESTED, env=here) as process:
+        try:
+            daemon.eventually(lambda: loads(daemon).keys() == whose.keys(), 60)
+            assert loads(daemon) == whose
+        finally:
+            process.kill()
+
+
+def loads(daemon: Daemon) -> dict[float, str | None]:
+    """The container of each load that there is."""
+    return {one["value"]: one["container"] for one in daemon.get("/app-stats").json() if one["metric"] == "load"}
 
 
 def test_the_example_of_the_docs_stands_next_to_its_containers_cpu(

@@ -78,6 +78,16 @@ def requests(screen: Sequence[str]) -> list[str]:
     return [line for line in screen if line.startswith("  web.stats.requests")]
 
 
+@pytest.mark.parametrize("command", ["slurpstats", "pollstats -c 1 web.stats.requests", "cleanstats -n"])
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 0), (">&- 2>&-", 0), ("</dev/null >/dev/full", 1)])
+def test_output_that_goes_nowhere_is_no_traceback(closed: str, code: int, command: str, tmp_path: Path) -> None:
+    with Writer(tmp_path, "stats.requests.incr(5)"):
+        line = f"{tool(command.split()[0])} {command.partition(' ')[2]} '{tmp_path}/*.mmstats' {closed}"
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+        assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_watch_on_a_terminal_changes_in_place_and_leaves_it_as_it_was(tmp_path: Path) -> None:
     with Writer(tmp_path, COUNTING), Terminal(columns=60, lines=8) as terminal:
         terminal.type(f"clear; MMSTATS_PATH={tmp_path} {tool('slurpstats')} --watch=0.05")

@@ -22,6 +22,7 @@ from support.plugins import BOOK_AND_VAULT
 from support.receiver import Receiver
 from support.web import Client
 
+from statspout.client.mmap import BaseMmStats, CounterField
 from statspout.testing import FakeEngine
 
 ZERO = "127.0.0.1:0"
@@ -261,6 +262,31 @@ def _send(place: str, line: bytes) -> None:
 
 def _depth_is(daemon: Daemon, value: float) -> bool:
     return [(one["metric"], one["value"]) for one in daemon.get("/app-stats").json()] == [("depth", value)]
+
+
+def test_what_statistics_files_counted_goes_on_through_a_reload(engine: FakeEngine, config: Path) -> None:
+    class Web(BaseMmStats):
+        hits = CounterField()
+
+    settings = {"listen.mmap": [f"{config.parent}/*.mmstats"], "listen.mmap-interval": 0.2}
+    first, second = (Web(path=str(config.parent), filename=f"web-1-{thread}.mmstats") for thread in (1, 2))
+    with Reloading(config, **settings_of(engine, **settings)) as daemon:
+
+        def counted() -> list[int]:
+            return [one["value"] for one in daemon.get("/app-stats").json()]
+
+        first.hits.incr(2)
+        second.hits.incr(5)
+        daemon.eventually(lambda: counted() == [7])
+        second.remove()
+        daemon.eventually(lambda: daemon.figures()["statspout_mmap_files{}"] == 1)
+        for interval in (0.3, 0.4):
+            changed: dict[str, Any] = {"listen.mmap-interval": interval}
+            assert "listened to anew" in daemon.reload(**changed)
+            first.hits.incr()
+            total = first.hits.value + 5
+            assert daemon.eventually(lambda: found if (found := counted()) != [total - 1] else []) == [total]  # noqa: B023
+    first.remove()
 
 
 def test_tls_comes_and_goes_with_a_reload(engine: FakeEngine, config: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.mmstats import Laid, laid
 
 from statspout.client import losses
 from statspout.client.mmap import (
@@ -33,6 +34,7 @@ from statspout.client.mmap import (
     held,
     read_all,
 )  # fmt: skip
+from statspout.client.mmap.reading import read_settled
 
 
 class Web(MmStats):
@@ -157,6 +159,19 @@ def test_files_are_among_the_temporary_ones_unless_it_is_said_where(monkeypatch:
     assert default_path() == "/var/[odd]"
     monkeypatch.delenv("MMSTATS_GLOB")
     assert default_glob() == "/var/[[]odd]/*.mmstats"
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", "a/", "../.."])
+def test_a_filename_that_is_a_folder_is_an_error(name: str, folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"is a folder: a file's name is right"):
+        Web(filename=name)
+    assert names(folder) == []
+
+
+def test_where_there_can_be_no_file_the_error_names_it(folder: Path) -> None:
+    with pytest.raises(FileNotFoundError) as raised:
+        Web(filename="none/web.mmstats")
+    assert raised.value.filename == f"{folder}/none/web.mmstats"
 
 
 @pytest.mark.parametrize("template", ["{NAME}", "{PID", "{0}", "{PID.x}", "{PID:s}"])
@@ -494,6 +509,67 @@ def test_files_that_cannot_be_read_are_told_apart_from_those_that_can(folder: Pa
     }
     assert found.settled
     assert read_all(str(folder / "*.none")).readers == {}
+
+
+class Folder:
+    """Files in memory: of processes at rest, and of one whose threads end while others' files are read."""
+
+    def __init__(self, every: int, ended: str = "busy", thread: str = "t") -> None:
+        self.every, self.file_of_ended, self.thread = every, ended, thread
+        self.rest = [f"rest{number}" for number in range(50)]
+        self.read_of_others = self.folds = self.ended = self.threads = 0
+        self.counts = {f"{thread}0": 1}
+
+    def find(self) -> list[str]:
+        return sorted([self.file_of_ended, *self.counts, *self.rest])
+
+    def read(self, path: str) -> MmStatsReader:
+        if path in self.rest:
+            self.read_of_others += 1
+            if self.read_of_others % self.every == 0:
+                self.ended += self.counts.popitem()[1]
+                self.folds += 2
+                self.threads += 1
+                self.counts[f"{self.thread}{self.threads}"] = 1
+        elif path not in self.counts and path != self.file_of_ended:
+            raise FileNotFoundError
+        fields = [Laid(b"sys.pid", "I", 255, (2 if path in self.rest else 1,))]
+        hits = self.counts.get(path, 0)
+        if path == self.file_of_ended:
+            fields, hits = [*fields, Laid(b"sys.folds", "Q", 1, (self.folds, 0))], self.ended
+        return MmStatsReader.from_bytes(laid([*fields, Laid(b"hits", "Q", 1, (hits, 0))]))
+
+
+@pytest.mark.parametrize(("ended", "thread"), [("a", "b"), ("a", "z"), ("z", "a"), ("z", "y"), ("b", "a")])
+@pytest.mark.parametrize("every", [1, 7, 25, 49, 51, 60, 1000])
+def test_where_threads_end_all_the_time_only_the_files_of_their_process_are_read_again(
+    every: int, ended: str, thread: str
+) -> None:
+    files = Folder(every, ended, thread)
+    found = read_settled(files.find, files.read, passes=10, is_held=lambda path: True)
+    assert found.settled
+    assert files.read_of_others <= 100
+    assert sum(int(dict(reader)["hits"]) for reader in found.readers.values()) == files.ended + 1
+
+
+def test_a_process_at_rest_of_which_a_file_goes_meanwhile_is_read_again() -> None:
+    files, looks = Folder(every=1000), [0]
+
+    def find() -> list[str]:
+        looks[0] += 1
+        if looks[0] == 3:
+            files.rest.pop()
+        return files.find()
+
+    def read(path: str) -> MmStatsReader:
+        if looks[0] < 3 and path == "busy":
+            files.folds += 2  # so that there is a third look
+        return files.read(path)
+
+    found = read_settled(find, read, passes=10, is_held=lambda path: True)
+    assert found.settled
+    assert sorted(found.readers) == files.find()
+    assert files.read_of_others == 50 + 49
 
 
 def test_a_fold_that_was_never_finished_is_told(folder: Path) -> None:

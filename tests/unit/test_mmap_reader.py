@@ -7,6 +7,7 @@ import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.mmstats import EVERY, VALUES, Laid, laid
@@ -115,3 +116,20 @@ def test_a_file_is_read_by_many_threads_at_once_while_it_is_cut_off_and_written(
         thread.join()
     assert seen <= {(), *(tuple(VALUES[:count]) for count in range(len(VALUES) + 1))}
     assert tuple(VALUES) in seen
+
+
+def test_what_is_no_regular_file_is_not_even_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/null")  # as well it may lead to one that does something when it is opened
+    opened: list[object] = []
+    real = os.open
+
+    def opening(path: Any, *how: Any, **more: Any) -> int:
+        opened.append(path)
+        return real(path, *how, **more)
+
+    monkeypatch.setattr(os, "open", opening)
+    for name in ("pipe", "device"):
+        with pytest.raises(FormatError, match=f"{name}: not a regular file"):
+            MmStatsReader.from_file(tmp_path / name)
+    assert opened == []

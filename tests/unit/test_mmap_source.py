@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from support.mmstats import EVERY, Laid, laid
@@ -296,27 +297,25 @@ def test_the_kernel_says_of_this_process_that_it_writes_its_file(folder: Path, w
 # what is still so
 
 
-def test_a_process_whose_maps_we_may_not_see_is_taken_for_the_writer_only_if_it_is_old_enough(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("began", "state", "alive"), [(-1000, "S", True), (30, "S", True), (90, "S", False), (-1000, "Z", False)]
+)
+def test_a_process_whose_maps_we_may_not_see_is_taken_for_the_writer_only_if_it_is_old_enough_and_has_not_ended(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, began: int, state: str, alive: bool
 ) -> None:
-    created = Laid(b"sys.created", "d", 0xFF, (2_000_000_000.0,))
+    booted, ran = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME), 10_000
+    created = Laid(b"sys.created", "d", 0xFF, (booted + ran - began,))
     path = write(folder, "web-9-9.mmstats", LEVEL, created, pid=9)
     proc = proc_of(tmp_path, path, 9, locked=False)
-    (proc / "stat").write_text("cpu 1 2\nbtime 1999999000\n")
-    forbidden = proc / "9" / "maps"
-    real = Path.read_text
-    monkeypatch.setattr(
-        Path, "read_text", lambda self, *a, **k: _forbidden(self) if self == forbidden else real(self, *a, **k)
-    )
-    for seconds, alive in ((1000, True), (5000, False)):
-        ticks = seconds * os.sysconf("SC_CLK_TCK")
-        (proc / "9" / "stat").write_text(f"9 (a ) b) S {' '.join(['0'] * 18)} {ticks} 0 0\n")
-        told = look(source(folder, roster(), proc_root=str(proc)))
-        assert [m.container for m in told.values()] == ([None] if alive else [])
+    ticks = ran * os.sysconf("SC_CLK_TCK")
+    (proc / "9" / "stat").write_text(f"9 (a ) b) {state} {' '.join(['0'] * 18)} {ticks} 0 0\n")
+    monkeypatch.setattr("statspout.sources.apps.mmap.writers.mapped_by", _forbidden)
+    told = look(source(folder, roster(), proc_root=str(proc)))
+    assert [m.container for m in told.values()] == ([None] if alive else [])
 
 
-def _forbidden(path: Path) -> str:
-    raise PermissionError(13, "Permission denied", str(path))
+def _forbidden(pid: int, proc: str, *, written: bool) -> frozenset[tuple[int, int]]:
+    raise PermissionError(13, "Permission denied", f"{proc}/{pid}/maps")
 
 
 def test_a_file_in_which_nothing_changes_is_not_written_whatever_is_in_it(folder: Path) -> None:
@@ -354,6 +353,100 @@ def test_a_file_that_has_the_inode_of_one_that_is_gone_is_another(folder: Path) 
         inodes.append(Path(stats.filename).stat().st_ino)
         stats.remove()
     assert totals == [2, 4, 6], inodes
+
+
+@pytest.mark.parametrize("created", [[], [Laid(b"sys.created", "d", 0xFF, (1e9,))]])
+def test_a_file_that_cannot_be_read_for_a_time_is_not_counted_twice(folder: Path, created: list[Laid]) -> None:
+    with BaseMmStatsOf(folder) as other:
+        other.hits.incr(1)
+        path = write(folder, "web.mmstats", HITS, *created)
+        one = source(folder)
+        assert look(one)["hits"].value == 6
+        whole = path.read_bytes()
+        path.write_bytes(whole[:12])
+        assert look(one)["hits"].value == 6
+        path.write_bytes(whole)
+        assert look(one)["hits"].value == 6
+
+
+class BaseMmStatsOf(BaseMmStats):
+    """Hits of a program of the same name, which goes on."""
+
+    hits = CounterField()
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(path=str(folder), filename="web.2.mmstats")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+# other settings
+
+
+def followed(folder: Path, before: MmapSource, **settings: Any) -> MmapSource:
+    one = source(folder, **settings)
+    one.follow(before)
+    return one
+
+
+def test_totals_go_on_with_other_settings(folder: Path, web: WebStats) -> None:
+    web.ok.incr(5)
+    gone = WebStats(path=str(folder), filename="web-{PID}-{TID}.mmstats", label_prefix="web.stats.")
+    gone.ok.incr(2)
+    one = source(folder)
+    name = "web.stats.status.2XX"
+    assert look(one)[name].value == 7
+    gone.remove()
+    two = followed(folder, one, listen_mmap_interval=2.5)
+    web.ok.incr()
+    assert (look(two)[name].value, look(two)[name].interval_s) == (8, 2.5)
+    three = followed(folder, followed(folder, two), listen_mmap_max_series=100)  # of which one never looked
+    assert look(three)[name].value == 8
+
+
+def test_a_pattern_that_is_left_out_for_a_time_counts_nothing_twice(folder: Path, web: WebStats) -> None:
+    other = folder / "other"
+    other.mkdir()
+    more = WebStats(path=str(other), filename="web-{PID}-{TID}.mmstats", label_prefix="web.stats.")
+    web.ok.incr(5)
+    more.ok.incr(100)
+    one: MmapSource | None = None
+    totals = []
+    for patterns in ((f"{folder}/*", f"{other}/*"), (f"{folder}/*",), (f"{folder}/*", f"{other}/*")):
+        settings = Settings(listen_mmap=patterns)
+        next_one = MmapSource(Surroundings(settings, [], lambda: "here", Heard()))
+        if one is not None:
+            next_one.follow(one)
+        one = next_one
+        web.ok.incr()
+        more.ok.incr()
+        totals.append(look(one)["web.stats.status.2XX"].value)
+    assert totals == [107, 108, 111]
+    more.remove()
+
+
+def test_what_is_told_of_the_looks_goes_on_with_other_settings(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "bad.mmstats").write_text("nothing of that kind")
+    one = source(folder)
+    look(one)
+    two = followed(folder, one, listen_mmap_interval=2.5)
+    assert families(two) == families(one)
+    look(two)
+    assert families(two)["statspout_mmap_bad_files_total"] == 2
+    assert caplog.text.count("bad.mmstats") == 1
+
+
+def test_a_look_that_does_not_end_is_not_waited_for_by_who_follows(
+    folder: Path, web: WebStats, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = source(folder)
+    with one._looking:
+        assert look(followed(folder, one, listen_mmap_interval=0.1))
+    assert caplog.messages == ["listen.mmap: the look before does not end: totals begin anew"]
 
 
 # what is not taken

@@ -71,6 +71,26 @@ CASES = {
         [counted("a", 5), counted("f", 1, 2)],
         [counted("g", 1, 2)],
     ),
+    "a file that comes back is not counted again": (9, [counted("a", 5)], [], [counted("a", 9)]),
+    "also beside one that was there all the time": (
+        13,
+        [counted("a", 5), counted("b", 3, process=2)],
+        [counted("b", 4, process=2)],
+        [counted("a", 6), counted("b", 7, process=2)],
+    ),
+    "nor is what one of its threads has left meanwhile": (
+        9,
+        [counted("a", 5), counted("t", 3)],
+        [],
+        [counted("a", 5), counted("f", 4, 2)],
+    ),
+    "one that came and went twice": (7, [counted("a", 5)], [], [counted("a", 6)], [], [counted("a", 7)]),
+    "but one that only has its inode is another": (
+        11,
+        [counted("a", 5)._replace(unique=False)],
+        [],
+        [counted("a", 6)._replace(unique=False)],
+    ),
     "other programs have totals of their own": (5, [counted("a", 5), counted("b", 3, command="db")]),
 }
 
@@ -83,6 +103,38 @@ def test_a_total_is_what_was_counted(case: str) -> None:
 
 def test_without_a_file_there_is_no_total() -> None:
     assert last([counted("a", 5)], []) is None
+
+
+def test_a_file_that_is_there_and_cannot_be_read_has_what_it_had() -> None:
+    totals = Totals()
+    other, thread = counted("b", 3, process=2), counted("t", 2)
+    totals.update([counted("a", 5)._replace(unique=False), thread, other])
+    for _ in range(2):
+        assert totals.update([thread, other], there={"a"})[SERIES] == 10
+    assert totals.update([counted("f", 2, 2), other], there={"a"})[SERIES] == 10
+    assert totals.update([counted("a", 6)._replace(unique=False), counted("f", 2, 2), other])[SERIES] == 11
+
+
+def test_who_goes_on_for_another_has_its_totals_but_for_what_is_a_level_now() -> None:
+    totals = [Totals() for _ in range(3)]
+    both = Counted("a", 1, "", "web", {"hits": 5, "level": 7})
+    totals[0].update([both, counted("b", 3, process=2)])
+    totals[0].update([both])
+    totals[1].follow(totals[0], lambda name: name == "level")
+    assert totals[1].update([counted("a", 6), counted("b", 4, process=2)]) == {SERIES: 10}
+    totals[2].follow(totals[1], lambda name: False)
+    assert totals[2].update([both._replace(counters={"hits": 6, "level": 8})]) == {SERIES: 10, ("", "web", "level"): 8}
+
+
+def test_what_was_forgotten_is_not_taken_back() -> None:
+    now = [0.0]
+    totals = Totals(clock=lambda: now[0])
+    both = Counted("a", 1, "", "web", {"hits": 5, "others": 1})
+    totals.update([both])
+    totals.update([counted("b", 2, process=2)])
+    now[0] = KEEP  # nobody has the others any more, and hits go on
+    totals.update([counted("b", 2, process=2)])
+    assert totals.update([both, counted("b", 2, process=2)]) == {SERIES: 7, ("", "web", "others"): 1}
 
 
 def test_what_moves_while_it_is_read_neither_raises_a_total_nor_makes_it_fall() -> None:
@@ -109,6 +161,7 @@ def test_only_so_many_totals_without_a_file_are_remembered() -> None:
         totals.update([Counted(number, number, "", "web", {f"made.up.{number}": 1})])
     assert len(totals._past) <= 11
     assert len(totals._ended) <= 10
+    assert len(totals._gone) <= 10
 
 
 @dataclass
@@ -142,7 +195,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("count"), st.integers(0, 1), st.integers(0, 3), st.integers(1, 5)),
         st.tuples(st.just("end"), st.integers(0, 1), st.integers(0, 3), st.just(0)),
-        st.tuples(st.just("restart"), st.integers(0, 1), st.just(0), st.just(0)),
+        st.tuples(st.sampled_from(["restart", "away", "back"]), st.integers(0, 1), st.just(0), st.just(0)),
         st.tuples(st.just("look"), st.just(0), st.just(0), st.just(0)),
     ),
     max_size=60,
@@ -156,7 +209,15 @@ def test_whatever_threads_and_programs_do_all_that_was_seen_is_counted_once(
 ) -> None:
     ids, numbers = count(), count(2)
     processes = [Process(0, ids), Process(1, ids)]
-    totals, truth, ended = Totals(), 0, 0
+    totals, seen, ended, away = Totals(), [0, 0], 0, {0: False, 1: False}
+
+    def look() -> None:
+        files = {which: process.files() for which, process in enumerate(processes) if not away[which]}
+        for which, own in files.items():
+            seen[which] = sum(file.counters["hits"] for file in own)
+        truth = ended + sum(seen)
+        assert totals.update([file for own in files.values() for file in own]).get(SERIES, truth) == truth
+
     for what, which, thread, hits in steps:
         process = processes[which]
         if what == "count":
@@ -165,10 +226,11 @@ def test_whatever_threads_and_programs_do_all_that_was_seen_is_counted_once(
             process.end(thread)
         elif what == "restart":
             # What it counted since it was last looked at went with it: so it is looked at first.
-            totals.update([file for one in processes for file in one.files()])
-            ended += sum(file.counters["hits"] for file in process.files())
+            look()
+            ended += seen[which]
+            seen[which] = 0
             processes[which] = Process(next(numbers), ids)
+        elif what == "look":
+            look()
         else:
-            files = [file for one in processes for file in one.files()]
-            truth = ended + sum(file.counters["hits"] for file in files)
-            assert totals.update(files).get(SERIES, truth) == truth
+            away[which] = what == "away"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 from collections.abc import Iterator
@@ -115,6 +116,18 @@ def test_values_are_asked_for_as_the_original_has_it(path: str, found: Any, clie
 def test_what_there_is_not_is_400(path: str, error: str, client: Client) -> None:
     answer = client.ask(path)
     assert (answer.status, answer.json()) == (400, {"error": error})
+
+
+def test_while_counts_are_moved_there_is_no_sum(folder: Path, own: Client) -> None:
+    path = put(folder, "moving.mmstats", Laid(b"hits", "Q", 1, (3, 0)), Laid(b"sys.folds", "Q", 1, (1, 0)))
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for asked_for in ("/stats/hits?aggr=sum", "/stats/?label=hits"):
+            assert (own.ask(asked_for).status, own.ask(asked_for).json()) == (
+                503, {"error": "threads end all the time, so that no sum is right: ask again"},
+            )  # fmt: skip
+        assert own.ask("/stats/hits").json() == {"hits": [3]}
+    assert own.ask("/stats/hits?aggr=sum").json() == {"hits": 3}
 
 
 def test_nothing_but_zeros_has_no_least_but_zero(own: Client, folder: Path) -> None:

@@ -27,7 +27,10 @@ def create(path: str, content: bytes, mode: int | None = None) -> tuple[str, mma
     """
     folder, name = os.path.split(path)
     aside = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.new")
-    fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else 0o600)
+    try:
+        fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else 0o600)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None  # whoever reads this knows that name
     try:
         _lock(fd)
         if mode is not None:

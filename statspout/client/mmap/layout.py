@@ -35,6 +35,9 @@ LONGEST = 65_535
 FIELDS = 100_000
 """Fields of a file that is read, at most: of each comes more than it takes in the file."""
 
+PID = "sys.pid"
+"""The label, behind the prefix, of the process."""
+
 FOLDS = "sys.folds"
 """The label, behind the prefix, of twice the number of threads that have ended, one more while another one does."""
 
@@ -128,6 +131,8 @@ class Layout:
         """Bytes of such a file."""
         self.folds = [index for index, place in enumerate(places) if place.label.endswith(FOLDS)]
         """Which of its fields tell of the threads that have ended."""
+        self.pids = [index for index, place in enumerate(places) if place.label.endswith(PID)]
+        """Which of them tell the process."""
         self._end = min(self.size, (places[-1].end if places else 1) + 2)
         mask, parts, self._columns, at, index = bytearray(b"\xff" * self._end), [], [], 1, 0
         for place in places:

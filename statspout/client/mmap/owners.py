@@ -7,19 +7,15 @@ nor those on a file system without locks: then the process id tells, as far as i
 from __future__ import annotations
 
 import os
-import time
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
+from statspout.client.mmap.layout import PID
+from statspout.client.mmap.processes import FileId, mapped_by, process_of
 from statspout.client.mmap.reader import MmStatsReader
 
-PID, CREATED = "sys.pid", "sys.created"
-"""What the labels end with, behind a model's prefix, that tell a process and when its file was made."""
-
-_SLACK = 60.0
-"""Seconds by which a process has to be younger than a file not to be its writer: clocks are corrected."""
-
-_STATE, _THREADS, _STARTED = 0, 17, 19
-"""Where they are behind the name in ``/proc/PID/stat``."""
+CREATED = "sys.created"
+"""What the label ends with, behind a model's prefix, that tells when the process made its file."""
 
 Fate = Literal["alive", "gone", "replaced"]
 
@@ -51,38 +47,21 @@ def fate(owner: Owner, proc: str = "/proc") -> Fate:
     except PermissionError:  # another user's
         pass
     try:
-        with open(f"{proc}/{owner.pid}/stat", "rb") as file:
-            # The name, in parentheses, may have anything in it.
-            told = file.read().rpartition(b")")[2].split()
+        process = process_of(owner.pid, proc)
     except OSError:  # nobody says more
         return "alive"
-    if told[_STATE] == b"Z" and int(told[_THREADS]) <= 1:
-        return "gone"  # it has ended, and its parent has not asked how
-    if owner.created is None or _began(int(told[_STARTED])) < owner.created + _SLACK:
-        return "alive"
-    return "replaced"
+    if process.ended:
+        return "gone"
+    return "alive" if process.can_have_made(owner.created) else "replaced"
 
 
-def _began(ticks: int) -> float:
-    """When a process began, in seconds since 1970, of the clock's ticks since the machine did."""
-    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return booted + ticks / os.sysconf("SC_CLK_TCK")
-
-
-def mapped(proc: str = "/proc") -> set[tuple[int, int]]:
-    """Device and inode of every file that some process has mapped, as far as this user may see them.
+def mapped(proc: str = "/proc") -> set[FileId]:
+    """Every file that some process has mapped, as far as this user may see them.
 
     It tells of writers in other pid namespaces, whose ids are theirs: root of a host sees those of all containers.
     """
-    found = set()
+    found: set[FileId] = set()
     for pid in filter(str.isdigit, os.listdir(proc)):
-        try:
-            with open(f"{proc}/{pid}/maps", "rb") as file:
-                for line in file:
-                    _, _, _, device, inode, *_ = line.split(maxsplit=5)
-                    if inode != b"0":
-                        major, _, minor = device.partition(b":")
-                        found.add((os.makedev(int(major, 16), int(minor, 16)), int(inode)))
-        except OSError:  # it has ended, or is not this user's to look at
-            continue
+        with suppress(OSError):  # it has ended, or is not this user's to look at
+            found |= mapped_by(int(pid), proc)
     return found

@@ -47,8 +47,11 @@ def place_of(path: str, filename: str, tid: int) -> str:
     program = sys.argv[0] if getattr(sys, "argv", None) else ""  # who embeds Python may have none
     values = {"CMD": os.path.basename(program), "PID": os.getpid(), "TID": tid}
     try:
-        return os.path.join(path.format(**values), filename.format(**values))
+        place = os.path.join(path.format(**values), filename.format(**values))
     except (LookupError, AttributeError, ValueError) as error:
         raise ValueError(
             f"path {path!r}, filename {filename!r}: {{CMD}}, {{PID}} and {{TID}} are right: {error}"
         ) from None
+    if os.path.basename(place) in ("", ".", ".."):
+        raise ValueError(f"path {path!r}, filename {filename!r}: {place!r} is a folder: a file's name is right")
+    return place

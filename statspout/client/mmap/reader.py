@@ -75,14 +75,16 @@ class MmStatsReader:
 
         FormatError, with the path, where it is not one of format version 1, whole; OSError where it cannot be read.
         """
-        # Of a pipe nobody would be waited for.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            return cls(*_read(fd, byteorder))
+            _size(os.stat(path))  # a device that is opened may well do something
+            # Of a pipe that has come meanwhile nobody would be waited for.
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                return cls(*_read(fd, byteorder))
+            finally:
+                os.close(fd)
         except FormatError as error:
             raise type(error)(f"{os.fspath(path)}: {error}") from None
-        finally:
-            os.close(fd)
 
     @classmethod
     def from_mmap(cls, path: str | os.PathLike[str], byteorder: ByteOrder | None = None) -> Self:
@@ -97,7 +99,7 @@ class MmStatsReader:
 
 
 def _read(fd: int, byteorder: ByteOrder | None) -> tuple[Layout, list[Value]]:
-    size = _size(fd)
+    size = _size(os.fstat(fd))
     data = _copy(fd, size)
     for _ in range(_READS):
         layout = parse(data, byteorder)
@@ -114,8 +116,7 @@ def _read(fd: int, byteorder: ByteOrder | None) -> tuple[Layout, list[Value]]:
     raise FormatError("its fields are other ones each time that it is read")
 
 
-def _size(fd: int) -> int:
-    found = os.fstat(fd)
+def _size(found: os.stat_result) -> int:
     if not stat.S_ISREG(found.st_mode):
         raise FormatError("not a regular file")
     if found.st_size > LIMIT:

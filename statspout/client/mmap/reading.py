@@ -1,14 +1,15 @@
 """Reading all files of a pattern, so that nothing in them is there twice, or not at all.
 
 While a thread ends, what it counted moves from its own file to one of its process. That one has ``sys.folds`` in it,
-which is odd meanwhile and another number afterwards: then all is read again.
+which is odd meanwhile and another number afterwards: then the files of that process are read again, and no others: it
+has to be done before its next thread ends.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from statspout.client.mmap.errors import FormatError
@@ -31,6 +32,8 @@ class Found(NamedTuple):
     errors: dict[str, FormatError | OSError]
     settled: bool
 
+
+Readers = Mapping[str, MmStatsReader]
 
 Folds = Mapping[str, list[object]]
 """What ``sys.folds`` was, by the path of each file that has it."""
@@ -57,33 +60,52 @@ def read_settled(
     ``before`` are the folds of an earlier time: where they are the same still, nothing has moved since. In a file that
     is not held nothing moves any more, whatever is in it.
     """
+    known: dict[str, MmStatsReader] = {}
+    kept: Readers = {}
     for _ in range(passes):
-        found, gone = _pass(find(), read)
+        found, gone = _pass(find(), read, kept)
+        known |= found.readers
         folds = folds_of(found.readers)
-        moving = any(_odd(numbers) and _still(is_held, path) for path, numbers in folds.items())
-        if not gone and not moving and (not folds or folds == before):
+        moved = {path for path, numbers in folds.items() if before is None or before.get(path) != numbers}
+        moved |= {path for path, numbers in folds.items() if _odd(numbers) and _still(is_held, path)}
+        if not gone and not moved:
             return found
+        kept = _at_rest(found.readers, [known[path] for path in moved | gone if path in known])
+        if gone - known.keys():  # any process may have what was in there
+            kept = {path: reader for path, reader in kept.items() if path not in folds}
         before = folds
     return found._replace(settled=False)
 
 
-def folds_of(readers: Mapping[str, MmStatsReader]) -> Folds:
+def _at_rest(readers: Readers, moved: Iterable[MmStatsReader]) -> Readers:
+    """Those of other processes than the moved ones."""
+    moving = {pid for reader in moved for pid in _pids(reader)}
+    return {path: reader for path, reader in readers.items() if moving.isdisjoint(_pids(reader))}
+
+
+def _pids(reader: MmStatsReader) -> Collection[object]:
+    """The process that a file is of; who says nothing may be one and the same."""
+    return {reader.values[index] for index in reader.layout.pids} or {None}
+
+
+def folds_of(readers: Readers) -> Folds:
     """Those of these files."""
     return {path: numbers for path, reader in readers.items() if (numbers := _folds(reader))}
 
 
-def _pass(paths: Iterable[str], read: Callable[[str], MmStatsReader]) -> tuple[Found, bool]:
-    """What these files have, and whether one of them is there no more."""
-    found, gone = Found({}, {}, settled=True), False
+def _pass(found: Iterable[str], read: Callable[[str], MmStatsReader], kept: Readers) -> tuple[Found, set[str]]:
+    """What these files have, but for what is ``kept`` as it was; and which there are no more."""
+    paths, result = list(found), Found({}, {}, settled=True)
+    gone = kept.keys() - set(paths)
     for path in paths:
         try:
-            found.readers[path] = read(path)
+            result.readers[path] = kept[path] if path in kept else read(path)
         except FileNotFoundError:
-            gone = True
+            gone.add(path)
         except (FormatError, OSError) as error:
             if not os.path.isdir(path):
-                found.errors[path] = error
-    return found, gone
+                result.errors[path] = error
+    return result, gone
 
 
 def _folds(reader: MmStatsReader) -> list[object]:

@@ -14,9 +14,10 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from statspout.client.mmap import FormatError, MmStatsReader, held
+from statspout.client.mmap.processes import FileId
 from statspout.client.mmap.reading import Folds, folds_of, read_settled
 from statspout.sources.apps.mmap.decode import Decoder, Reported
-from statspout.sources.apps.mmap.writers import FileId, Writers
+from statspout.sources.apps.mmap.writers import Writers
 
 MOST_FILES = 10_000
 """Files that are looked at; those beyond them, and beyond what follows, are counted."""
@@ -51,13 +52,15 @@ class File(NamedTuple):
 class Seen(NamedTuple):
     """What a look found: the files, and by path what is wrong with others.
 
-    ``beyond`` is how many files there were too many; ``settled``, whether no counters were moved meanwhile.
+    ``beyond`` is how many files there were too many; ``settled``, whether no counters were moved meanwhile; ``there``
+    has the ids of files that were read before and could not be now.
     """
 
     files: list[File]
     errors: dict[str, str]
     beyond: int
     settled: bool
+    there: frozenset[Hashable] = frozenset()
 
 
 class _NoRoomError(OSError):
@@ -74,14 +77,23 @@ class Looker:
         self._ids: dict[str, FileId] = {}
         self._folds: Folds = {}
         self._contents: dict[FileId, int] = {}
+        self._known: dict[FileId, Hashable] = {}
         self._read_before: Collection[str] = ()
         self._beyond = 0
         self._fields = 0
         self._bytes = 0
+        self._taken: dict[str, tuple[int, int]] = {}
+
+    def follow(self, before: Looker) -> None:
+        """Go on with what is known to another, which looks no more."""
+        self._folds, self._contents, self._known = before._folds, before._contents, before._known
+        self._read_before = before._read_before
 
     def look(self) -> Seen:
         """Read all there is now."""
         self._ids = {}
+        self._fields = self._bytes = 0
+        self._taken.clear()
         found = read_settled(self._find, self._read, self._folds, passes=_PASSES, is_held=_is_locked)
         self._folds = folds_of(found.readers)
         self._read_before = found.readers.keys()
@@ -95,7 +107,10 @@ class Looker:
         errors = {path: error for path, error in found.errors.items() if not isinstance(error, _NoRoomError)}
         beyond = self._beyond + len(found.errors) - len(errors)
         told = {path: _told(path, error) for path, error in errors.items()}
-        return Seen(list(files.values()), told, beyond, found.settled)
+        unread = {self._ids[path] for path in found.errors if path in self._ids} - files.keys()
+        there = {id_: self._known[id_] for id_ in unread if id_ in self._known}
+        self._known = there | {id_: file.id for id_, file in files.items()}
+        return Seen(list(files.values()), told, beyond, found.settled, frozenset(there.values()))
 
     def _file(self, path: str, reader: MmStatsReader, reported: Reported, before: dict[FileId, int]) -> File:
         id_ = self._ids[path]
@@ -112,7 +127,6 @@ class Looker:
 
         Then those that there was room for the last time: else their counters would end, and begin again.
         """
-        self._fields = self._bytes = 0
         paths = dict.fromkeys(itertools.chain.from_iterable(map(glob.iglob, self._patterns)))
         ordered = sorted(paths, key=lambda path: (path not in self._folds, path not in self._read_before, path))
         self._beyond = max(0, len(ordered) - MOST_FILES)
@@ -125,20 +139,23 @@ class Looker:
                 raise IsADirectoryError
             if not stat.S_ISREG(found.st_mode):
                 raise FormatError(f"{path}: not a regular file")
+            self._ids[path] = found.st_dev, found.st_ino
             if found.st_size > LARGEST:
                 raise FormatError(f"{path}: {found.st_size} bytes: {LARGEST} are the most that are read here")
-            self._make_room(size=found.st_size)
-            self._ids[path] = found.st_dev, found.st_ino
+            self._make_room(path, found.st_size)
             try:
                 reader = MmStatsReader.from_file(_opened(fd))
             except FormatError as error:
                 raise type(error)(f"{path}{str(error).removeprefix(_opened(fd))}") from None
-            self._make_room(fields=len(reader.values))
+            self._make_room(path, found.st_size, len(reader.values))
             return reader
 
-    def _make_room(self, size: int = 0, fields: int = 0) -> None:
-        self._bytes += size
-        self._fields += fields
+    def _make_room(self, path: str, size: int, fields: int = 0) -> None:
+        """Have room for a file, instead of what it took when it was read before."""
+        size_before, fields_before = self._taken.get(path, (0, 0))
+        self._taken[path] = size, fields
+        self._bytes += size - size_before
+        self._fields += fields - fields_before
         if self._bytes > MOST_BYTES or self._fields > MOST_FIELDS:
             raise _NoRoomError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from typing import NamedTuple
 
 from statspout.sample import Container, Metric, MetricKind
@@ -43,25 +43,40 @@ class Accounts:
         self._taken: dict[Hashable, int] = {}
         self._totals = Totals(most)
 
+    def follow(self, before: Accounts, is_level: Callable[[str], bool]) -> None:
+        """Go on with what is known to another, which is used no more. ``is_level`` tells what is no counter now."""
+        self._containers = before._containers
+        self._taken = {}
+        room = self._most
+        for id_, size in before._taken.items():
+            if size <= room:
+                self._taken[id_] = size
+                room -= size
+        self._totals.follow(before._totals, is_level)
+
     def records(self, seen: Seen, time_ns: int, interval: float) -> list[Metric]:
         """The records of a look at ``time_ns``, one of which follows the other in so many seconds."""
         self._known = {}
         self.left_out["files"] += seen.beyond
-        files = self._room(seen.files)
-        self._place(files)
+        files = self._room(seen)
+        there = seen.there | {file.id for file in seen.files if file.id not in self._taken}
+        self._place(files, there)
         found = {
             metric.key: metric
             for metric in itertools.chain(
-                self._counters(files, time_ns, interval, settled=seen.settled), self._others(files, time_ns, interval)
+                self._counters(files, there, time_ns, interval, settled=seen.settled),
+                self._others(files, time_ns, interval),
             )
         }
         self.series = len(found)
         return list(found.values())
 
-    def _room(self, files: list[File]) -> list[File]:
+    def _room(self, seen: Seen) -> list[File]:
         """Those for which there is room; who has it keeps it, for else its counters would end and begin again."""
+        files = seen.files
         sizes = {file.id: _size(file.reported) for file in files}
-        self._taken = {id_: sizes[id_] for id_ in self._taken if id_ in sizes}
+        kept = {id_: sizes.get(id_, size) for id_, size in self._taken.items()}
+        self._taken = {id_: size for id_, size in kept.items() if id_ in sizes or id_ in seen.there}
         room = self._most - sum(self._taken.values())
         for id_, size in sizes.items():
             if id_ not in self._taken and size <= room:
@@ -71,18 +86,21 @@ class Accounts:
         self.left_out["name"] += sum(file.reported.unnamed for file in files)
         return [file for file in files if file.id in self._taken]
 
-    def _place(self, files: list[File]) -> None:
+    def _place(self, files: list[File], there: Collection[Hashable]) -> None:
         """Have the container of each; what was once certain stays so when the process has ended."""
-        known, self._containers = self._containers, {}
+        known = self._containers
+        self._containers = {id_: known[id_] for id_ in there if id_ in known}
         for file in files:
             container = known.get(file.id, "")
             if not container and file.process is not None:
                 container = self._container_of(file.process)
             self._containers[file.id] = container
 
-    def _counters(self, files: list[File], time_ns: int, interval: float, *, settled: bool) -> Iterator[Metric]:
+    def _counters(
+        self, files: list[File], there: Collection[Hashable], time_ns: int, interval: float, *, settled: bool
+    ) -> Iterator[Metric]:
         counted = {file.id: self._counted(file) for file in files}
-        totals = self._totals.update(counted.values(), settled=settled)
+        totals = self._totals.update(counted.values(), settled=settled, there=there)
         current: set[Series] = set()
         for file in files:
             if file.alive:
@@ -100,7 +118,8 @@ class Accounts:
         folds = reported.folds
         if folds is not None and not file.alive:
             folds += folds % 2  # whoever was killed while counters were moved does not go on with it
-        return Counted(file.id, process, container, reported.command, reported.counters, folds)
+        unique = reported.created is not None  # else a later file with its inode has the same id
+        return Counted(file.id, process, container, reported.command, reported.counters, folds, unique)
 
     def _others(self, files: list[File], time_ns: int, interval: float) -> Iterator[Metric]:
         """Levels and texts of who is alive: of others they are not what is so now."""

@@ -3,13 +3,16 @@
 A file's counters begin at 0 and are gone with it; what was counted is not. So the last that was seen of a file is kept
 when it goes. There is one way in which a file goes and its counts do not: a thread ends, and they are added to a file
 of its process, in which ``sys.folds`` tells of it. Where that has happened, the files of the process are one account.
+
+A file may come back: it was moved away, its folder could not be read, or nobody looked there for a time. Then it has
+what it had, and more, and what was kept for it is its own again.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import NamedTuple
 
 Series = tuple[str, str, str]
@@ -20,7 +23,10 @@ KEEP = 3600.0
 
 
 class Counted(NamedTuple):
-    """A file at one moment. ``process`` is what it has in common with those whose counters may be moved to one."""
+    """A file at one moment. ``process`` is what it has in common with those whose counters may be moved to one.
+
+    ``unique``: no file that comes later can have its ``id``.
+    """
 
     id: Hashable
     process: Hashable
@@ -28,10 +34,18 @@ class Counted(NamedTuple):
     command: str
     counters: Mapping[str, int]
     folds: int | None = None
+    unique: bool = True
 
     def series(self, name: str) -> Series:
         """What a counter of this name belongs to."""
         return self.container, self.command, name
+
+
+class _Gone(NamedTuple):
+    """A file as it was last, and the number of the look at which it was not there."""
+
+    file: Counted
+    look: int
 
 
 class Totals:
@@ -45,13 +59,33 @@ class Totals:
         self._files: dict[Hashable, Counted] = {}
         self._past: dict[Series, int] = {}
         self._ended: dict[Series, float] = {}
+        self._gone: dict[Hashable, _Gone] = {}
+        self._looks = 0
 
-    def update(self, files: Iterable[Counted], *, settled: bool = True) -> dict[Series, int]:
+    def follow(self, before: Totals, is_level: Callable[[str], bool]) -> None:
+        """Go on with what is known to another, which is not used any more, but for what is no counter now."""
+
+        def is_kept(series: Series) -> bool:
+            return not is_level(series[2])
+
+        self._files = {id_: _only(file, is_kept) for id_, file in before._files.items()}
+        self._gone = {id_: _Gone(_only(file, is_kept), look) for id_, (file, look) in before._gone.items()}
+        self._past = {series: value for series, value in before._past.items() if is_kept(series)}
+        self._ended = {series: when for series, when in before._ended.items() if series in self._past}
+        self._looks = before._looks
+
+    def update(
+        self, files: Iterable[Counted], *, settled: bool = True, there: Collection[Hashable] = ()
+    ) -> dict[Series, int]:
         """The totals of all series that are in one of ``files``, which are all that there are now.
 
-        ``settled``: no counters were moved while they were read.
+        But for those with an id of ``there``, which could not be read: they have what they had. ``settled``: no
+        counters were moved while they were read.
         """
+        self._looks += 1
         now = {file.id: file for file in files}
+        now |= {id_: self._files[id_] for id_ in there if id_ in self._files and id_ not in now}
+        self._take_back(now)
         folding = self._folding(now.values())
         before, members = _by_process(self._files.values(), folding), _by_process(now.values(), folding)
         for file in now.values():
@@ -84,6 +118,21 @@ class Totals:
         del self._files[file.id]
         for name, value in file.counters.items():
             self._add(file.series(name), value)
+        if file.unique:
+            self._gone[file.id] = _Gone(file, self._looks)
+
+    def _take_back(self, now: Collection[Hashable]) -> None:
+        """Have those that are there again as they were, with what else of their process went with them.
+
+        For what a thread counted that has ended meanwhile is in another file of it now.
+        """
+        back = {(gone.file.process, gone.look) for id_ in now if (gone := self._gone.get(id_))}
+        if not back:
+            return
+        for gone in [gone for gone in self._gone.values() if (gone.file.process, gone.look) in back]:
+            file = self._files[gone.file.id] = self._gone.pop(gone.file.id).file
+            for name, value in file.counters.items():
+                self._add(file.series(name), -value)
 
     def _put_together(self, before: list[Counted], members: list[Counted], *, settled: bool) -> None:
         """Take in the files of one process as one account.
@@ -106,8 +155,11 @@ class Totals:
         self._files.update((file.id, file) for file in members)
 
     def _add(self, series: Series, value: int) -> None:
-        if value:
-            self._past[series] = self._past.get(series, 0) + value
+        total = self._past.get(series, 0) + value
+        if total:
+            self._past[series] = total
+        else:
+            self._past.pop(series, None)
 
     def _sums(self) -> dict[Series, int]:
         sums = _sums_of(self._files.values())
@@ -124,11 +176,30 @@ class Totals:
                 self._ended.setdefault(series, now)
         longest = sorted(self._ended, key=lambda series: self._ended[series])
         excess = len(longest) - self._most
+        forgotten = set()
         for number, series in enumerate(longest):
             if number >= excess and now - self._ended[series] < KEEP:
                 break
             del self._ended[series]
             self._past.pop(series, None)
+            forgotten.add(series)
+        self._forget_gone(forgotten)
+
+    def _forget_gone(self, forgotten: Collection[Series]) -> None:
+        """What is not kept any more is nobody's to take back; nor is anything of the first of too many files."""
+        if forgotten:
+            for id_, (file, look) in self._gone.items():
+                self._gone[id_] = _Gone(_only(file, lambda series: series not in forgotten), look)
+        room = self._most
+        for id_, gone in reversed(list(self._gone.items())):
+            room -= max(1, len(gone.file.counters))
+            if room < 0:
+                del self._gone[id_]
+
+
+def _only(file: Counted, is_kept: Callable[[Series], bool]) -> Counted:
+    counters = {name: value for name, value in file.counters.items() if is_kept(file.series(name))}
+    return file._replace(counters=counters)
 
 
 def _by_process(files: Iterable[Counted], processes: Iterable[Hashable]) -> dict[Hashable, list[Counted]]:

@@ -7,24 +7,16 @@ there is no lock, as with the original's writers, the maps of that process tell 
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-FileId = tuple[int, int]
-"""What tells a file from every other, whatever it is called: its device and its inode."""
+from statspout.client.mmap.processes import FileId, file_id, mapped_by, process_of
 
-_LOCK = re.compile(r"^\d+: FLOCK +ADVISORY +WRITE +(\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) ", re.MULTILINE)
-
-_MAP = re.compile(r"^\S+ .w.s \S+ ([0-9a-f]+):([0-9a-f]+) ([1-9]\d*)\b", re.MULTILINE)
-"""What is mapped to be written so that others see it."""
+_LOCK = re.compile(rb"^\d+: FLOCK +ADVISORY +WRITE +(\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) ", re.MULTILINE)
 
 _OWN = re.compile(r"^NSpid:(?:\s+\d+)*\s+(\d+)$", re.MULTILINE)
-
-_SLACK = 60.0
-"""Seconds by which a file may seem older than the process that made it: clocks are set."""
 
 
 class Writer(NamedTuple):
@@ -38,20 +30,16 @@ class Writers:
     """Knows writers of files by the ``/proc`` that is mounted at ``proc``."""
 
     def __init__(self, proc: str = "/proc") -> None:
-        self._proc = Path(proc)
+        self._proc = proc
         self._locked: dict[FileId, int] = {}
         self._mapped: dict[int, frozenset[FileId] | None] = {}
-        self._booted = _booted(self._proc)
 
     def look(self) -> None:
         """Read anew who has locked what."""
-        text = ""
+        text = b""
         with suppress(OSError):
-            text = (self._proc / "locks").read_text(errors="replace")
-        self._locked = {
-            (os.makedev(int(major, 16), int(minor, 16)), int(inode)): int(pid)
-            for pid, major, minor, inode in _LOCK.findall(text)
-        }
+            text = Path(self._proc, "locks").read_bytes()
+        self._locked = {file_id(*file): int(pid) for pid, *file in _LOCK.findall(text)}
         self._mapped.clear()
 
     def of(self, file: FileId, pid: int | None, created: float | None) -> Writer:
@@ -69,7 +57,7 @@ class Writers:
         if own is None:
             return True
         try:
-            found = _OWN.search((self._proc / str(pid) / "status").read_text(errors="replace"))
+            found = _OWN.search(Path(self._proc, str(pid), "status").read_text(errors="replace"))
         except OSError:
             return False
         return found is None or int(found[1]) == own  # kernels before 4.1 do not say
@@ -83,30 +71,16 @@ class Writers:
 
     def _read_maps(self, pid: int) -> frozenset[FileId] | None:
         try:
-            text = (self._proc / str(pid) / "maps").read_text(errors="replace")
+            return mapped_by(pid, self._proc, written=True)
         except PermissionError:
             return None
         except OSError:
             return frozenset()
-        return frozenset(
-            (os.makedev(int(major, 16), int(minor, 16)), int(inode)) for major, minor, inode in _MAP.findall(text)
-        )
 
     def _ran(self, pid: int, created: float | None) -> bool:
         """Whether a process of this number is there that can have made the file."""
         try:
-            text = (self._proc / str(pid) / "stat").read_text(errors="replace")
+            process = process_of(pid, self._proc)
         except OSError:
             return False
-        if created is None or self._booted is None:
-            return True
-        ticks = int(text.rpartition(")")[2].split()[19])
-        return self._booted + ticks / os.sysconf("SC_CLK_TCK") <= created + _SLACK
-
-
-def _booted(proc: Path) -> float | None:
-    """When the machine began, in seconds since the epoch."""
-    with suppress(OSError, ValueError):
-        found = re.search(r"^btime (\d+)$", (proc / "stat").read_text(), re.MULTILINE)
-        return float(found[1]) if found else None
-    return None
+        return not process.ended and process.can_have_made(created)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.lines import Sink, StreamSink, together
+from support.standstill import PATIENCE
 
 from statspout.client import StatsD, channels
 from statspout.client.addresses import Address, parse
@@ -18,10 +19,16 @@ from statspout.client.addresses import Address, parse
 
 def until(condition: Callable[[], object]) -> None:
     """Wait for it; a test that waits in vain ends by the deadline of all tests."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.001)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is told, however long the machine takes for it; where that is not what a test is about."""
+    monkeypatch.setattr(channels, "STALE", PATIENCE)
 
 
 def at_once(address: str) -> StatsD:
@@ -162,7 +169,7 @@ def test_more_than_may_wait_is_dropped_from_its_old_end(monkeypatch: pytest.Monk
             client.count("a", number)
         assert client.lost == {"full": 3}
         with Sink(path) as sink:
-            assert client.flush(10)
+            assert client.flush(PATIENCE)
             assert sink.lines() == [f"a:{number}|c" for number in range(3, 8)]
 
 
@@ -223,7 +230,7 @@ def test_a_unix_server_may_come_later_and_come_again(tmp_path: Path) -> None:
         for word in ("first", "second"):
             with Sink(path) as sink:
                 client.count(word)
-                assert client.flush(10)
+                assert client.flush(PATIENCE)
                 assert sink.lines()[-1] == f"{word}:1|c"
             path.unlink()
         assert client.lost == {}
@@ -237,7 +244,7 @@ def test_lines_over_tcp_end_in_newlines_one_connection_for_all() -> None:
         client.flush(0)
         client.set_period(0)
         client.count("c")
-        client.close(10)
+        client.close(PATIENCE)
         assert (sink.text(), client.lost) == ("a:1|c\nb:0|g\nb:-1|g\nc:1|c\n", {})
 
 
@@ -275,7 +282,7 @@ def test_a_line_that_a_broken_connection_has_cut_is_counted_and_the_rest_comes_w
         with sink.connection():  # its end, with much that nobody has read, breaks it
             until(lambda: _is_stuck(client))
         rest: list[str] = []
-        together(lambda: client.close(10), lambda: rest.extend(sink.text().splitlines()))
+        together(lambda: client.close(PATIENCE), lambda: rest.extend(sink.text().splitlines()))
         assert (client.lost, rest) == ({"cut": 1}, lines[-len(rest) :])
 
 

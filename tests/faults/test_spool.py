@@ -301,10 +301,11 @@ def test_beyond_its_size_the_oldest_are_dropped_and_counted(
         for i in range(0, 1000, 50):
             put(delivery, many[i : i + 50])
             await until(partial(newest_on_disk, tmp_path, many[i + 49]))
-        assert (tmp_path / "store.spool").stat().st_size < 200_000
+        assert (tmp_path / "store.spool").stat().st_size < 500_000
         store.up = True
 
-    delivery, store = run(tmp_path, work, most=96 * 1024, queue_samples=100)
+    # What is in memory, and what was read back of it, has its place there, too; the rest is room for what is new.
+    delivery, store = run(tmp_path, work, most=256 * 1024, queue_samples=100)
     lost = delivery.books.dropped["overflow"]
     assert 0 < lost < 900
     assert (len(store.stored), delivery.books.delivered) == (1000 - lost, 1000 - lost)

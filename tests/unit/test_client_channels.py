@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.lines import Sink, StreamSink, together
-from support.standstill import PATIENCE
+from support.standstill import PATIENCE, running_time
 
 from statspout.client import StatsD, channels
 from statspout.client.addresses import Address, parse
@@ -294,12 +294,24 @@ def _is_stuck(client: StatsD) -> bool:
     return connection is not None and channel._busy and not channels._writable(connection, 0)
 
 
+def _is_full(client: StatsD) -> bool:
+    """And so is what may wait for them."""
+    channel = client._channel
+    return channel is not None and len(channel._backlog) == channels.WAITING and _is_stuck(client)
+
+
 def test_a_client_never_waits_for_a_server_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channels, "WAITING", 10)
     with StreamSink() as sink:
         client = at_once(sink.address)
-        # The kernel takes some megabytes first; and its thread may be late for what waits.
-        while "full" not in client.lost or not _is_stuck(client):
-            client.count("x" * 1400)
+        # The kernel takes some megabytes first, which it may find some more room for a moment later.
+        full_since = running_time()
+        while running_time() - full_since < 0.3:
+            if not _is_full(client):
+                client.count("x" * 1400)
+                full_since = running_time()
+            time.sleep(0)
+        client.count("x" * 1400)
         client.close(0)
+        assert client.lost["full"] > 0
         assert 0 < client.lost["unsent"] <= 10

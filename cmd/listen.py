@@ -12,9 +12,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from statspout.client.addresses import PORT, Address, Transport
 from statspout.cmd.arguments import Parser, number
@@ -71,9 +71,10 @@ def listen(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) -
         return 0
     place = parsed_place(options.address or f"127.0.0.1:{0 if command else PORT}")
     wanted = Wanted(options.search_for, options.wait_for, options.dialect if options.validate else None)
-    with _ended_by_signals(), Listener(place, wanted) as listener:
+    with _ended_by_signals() as heed, Listener(place, wanted) as listener:
         print(f"listening at {listener.place}", file=sys.stderr, flush=True)
         with _running(command, listener.place) as process:
+            heed()
             return listener.listen(options.timeout or float("inf"), process)
 
 
@@ -295,16 +296,31 @@ def _resolved(place: Address, kind: socket.SocketKind) -> list[tuple[Any, ...]]:
 
 
 @contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end it as Ctrl-C does: neither the command nor the unix socket stays behind."""
+def _ended_by_signals() -> Iterator[Callable[[], None]]:
+    """SIGTERM and SIGHUP end it as Ctrl-C does: neither the command nor the unix socket stays behind.
 
-    def end(number: int, _: object) -> NoReturn:
-        raise SystemExit(128 + number)
+    All of them are only noted until the function that this gives is called: what is half begun could not be ended.
+    """
+    begun, noted = False, list[int]()
+
+    def end(number: int, _: object) -> None:
+        if not begun:
+            noted.append(number)
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+        else:
+            raise SystemExit(128 + number)
+
+    def heed() -> None:
+        nonlocal begun
+        begun = True
+        for each in noted:
+            end(each, None)
 
     here = threading.current_thread() is threading.main_thread()
-    before = {each: signal.signal(each, end) for each in (signal.SIGTERM, signal.SIGHUP) if here}
+    before = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if here}
     try:
-        yield
+        yield heed
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

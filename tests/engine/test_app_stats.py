@@ -22,7 +22,7 @@ def test_an_applications_numbers_stand_next_to_its_containers_cpu(engine: Engine
             environment={"STATSPOUT_CLIENT_STATSD": address},
             volumes={str(SHOP): {"bind": "/shop.py", "mode": "ro"}},
         )  # fmt: skip
-        daemon.eventually(lambda: {"cpu", "orders", "queue", "checkout"} <= shown(daemon), 20)
+        daemon.eventually(lambda: {"cpu", "orders", "queue", "checkout"} <= shown(daemon))
 
 
 def shown(daemon: Daemon) -> set[str]:

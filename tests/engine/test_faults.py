@@ -54,7 +54,7 @@ def watching(engine: OwnEngine, *arguments: str, **options: Any) -> Iterator[Dae
         f"--health.address={ZERO}", f"--interval={INTERVAL:g}",
         *(one for one in arguments if one != repositories), **options,
     ) as daemon:  # fmt: skip
-        daemon.eventually(lambda: fresh(daemon, 0), 15)
+        daemon.eventually(lambda: fresh(daemon, 0))
         yield daemon
         balanced(daemon)
         assert daemon.terminate() == 0
@@ -108,7 +108,7 @@ def test_an_engine_that_is_killed_under_load_and_comes_back(engine: OwnEngine, c
         engine.dockerd.kill()
         daemon.wait_for_line("the engine is not there")
         engine.dockerd.start()
-        daemon.wait_for_line("the engine is there", 15)
+        daemon.wait_for_line("the engine is there")
         right_again(daemon)
 
 

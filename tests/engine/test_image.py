@@ -106,7 +106,7 @@ def test_docker_stop_ends_it_cleanly(engine: Engine, image: str) -> None:
     assert container.attrs["State"]["ExitCode"] == 0, logs(container)
 
 
-def wait_until(container: Any, look: Callable[[dict[str, Any]], Any], timeout: float = 30.0) -> dict[str, Any]:
+def wait_until(container: Any, look: Callable[[dict[str, Any]], Any], timeout: float = 90.0) -> dict[str, Any]:
     """The container's state, as soon as ``look`` finds it right."""
     deadline = time.monotonic() + timeout
     while True:
@@ -118,7 +118,7 @@ def wait_until(container: Any, look: Callable[[dict[str, Any]], Any], timeout: f
         time.sleep(0.2)
 
 
-def wait_for_siblings(container: Any, timeout: float = 30.0) -> dict[str, dict[str, Any]]:
+def wait_for_siblings(container: Any, timeout: float = 90.0) -> dict[str, dict[str, Any]]:
     """What GET /stats says of the siblings by name, as soon as it says how much memory each of them uses."""
     deadline = time.monotonic() + timeout
     answer: Any = None
@@ -127,7 +127,7 @@ def wait_for_siblings(container: Any, timeout: float = 30.0) -> dict[str, dict[s
         assert container.status == "running", logs(container)
         try:
             port = container.attrs["NetworkSettings"]["Ports"]["8080/tcp"][0]["HostPort"]
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/stats", timeout=5) as response:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/stats", timeout=60) as response:
                 answer = json.load(response)
         except (OSError, ValueError, LookupError, TypeError) as error:
             answer = error

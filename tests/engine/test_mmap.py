@@ -78,7 +78,7 @@ def test_the_numbers_of_a_program_in_a_container_have_its_container(
     first = run(engine, python_image, folder, "web-a", user)
     second = run(engine, python_image, folder, "web-b", user)
     for container in (first, second):
-        count = daemon.eventually(lambda: reported(daemon, container.name, "web.stats.status.2XX"), 20)  # noqa: B023
+        count = daemon.eventually(lambda: reported(daemon, container.name, "web.stats.status.2XX"))  # noqa: B023
         assert (count["value"], count["kind"], count["id"], count["tags"]) == (
             5, "counter_total", container.id, {"command": "web"},
         )  # fmt: skip
@@ -153,7 +153,7 @@ def test_the_example_of_the_docs_stands_next_to_its_containers_cpu(
         ("web_stats_timers_page", ',command="webstats.py",pid="1",tid="[0-9]+"'),
     ):
         line = re.compile(rf"^{name}{{{whose}{more}}} [0-9.e-]+$", re.MULTILINE)
-        daemon.eventually(lambda: line.search(page(daemon)), 20)  # noqa: B023 - called at once
+        daemon.eventually(lambda: line.search(page(daemon)))  # noqa: B023 - called at once
 
 
 def page(daemon: Daemon) -> str:
@@ -164,14 +164,14 @@ def test_a_container_that_was_killed_and_started_again_counts_on(
     engine: Engine, daemon: Daemon, folder: Path, python_image: str
 ) -> None:
     container = run(engine, python_image, folder, "web-c")
-    count = daemon.eventually(lambda: reported(daemon, "web-c", "web.stats.status.2XX"), 20)
+    count = daemon.eventually(lambda: reported(daemon, "web-c", "web.stats.status.2XX"))
     assert count["value"] == 5
     container.kill()
-    daemon.eventually(lambda: not reported(daemon, "web-c", "web.stats.load"), 20)
+    daemon.eventually(lambda: not reported(daemon, "web-c", "web.stats.load"))
     (left,) = (folder / "web-c").iterdir()
     assert not held(left)
     container.start()
-    again = daemon.eventually(lambda: reported(daemon, "web-c", "web.stats.status.2XX"), 20)
+    again = daemon.eventually(lambda: reported(daemon, "web-c", "web.stats.status.2XX"))
     assert again["value"] == 10
     (path,) = (folder / "web-c").iterdir()  # the new process is 1 again, and has put its file in that place
     assert dict(MmStatsReader.from_file(path))["web.stats.status.2XX"] == 5
@@ -181,12 +181,12 @@ def test_each_container_is_published_and_gone_with_its_end(engine: Engine, daemo
     container = engine.run("web-d")
     published = folder.parent / "published"
     path = published / f"web-d-{container.id[:12]}.mmstats"
-    daemon.eventually(lambda: path.exists() and "container.web-d.cpu_percent" in values(path), 20)
+    daemon.eventually(lambda: path.exists() and "container.web-d.cpu_percent" in values(path))
     shown, served = values(path), daemon.stats()["web-d"]
     assert shown["container.web-d.id"] == container.id
     assert shown["container.web-d.mem_limit"] == served["mem_limit"]
     container.remove(force=True)
-    daemon.eventually(lambda: not list(published.iterdir()), 20)
+    daemon.eventually(lambda: not list(published.iterdir()))
 
 
 def values(path: Path) -> dict[str, Any]:

@@ -47,9 +47,9 @@ def test_without_events_what_changes_is_seen_in_the_list(engine: Engine) -> None
     with behind(engine, [path for path in READ_ONLY if path != "/events"]) as (proxy, daemon):
         daemon.eventually(lambda: daemon.stats().get("web", {}).get("cpu_percent") is not None)
         engine.run("later")
-        daemon.eventually(lambda: "later" in daemon.stats(), timeout=45)
+        daemon.eventually(lambda: "later" in daemon.stats())
         engine.remove("later")
-        daemon.eventually(lambda: "later" not in daemon.stats(), timeout=45)
+        daemon.eventually(lambda: "later" not in daemon.stats())
         assert daemon.stats()["web"]["cpu_percent"] is not None
         # Said once, however often it is tried.
         warnings = [line for line in daemon.log.splitlines() if " WARNING " in line]

@@ -12,6 +12,7 @@ import pytest
 from support.daemon import Daemon, run_program
 from support.engine import Engine
 from support.sshd import Sshd
+from support.standstill import PATIENCE
 
 SERVING = ("--repository=rest", "--rest.address=127.0.0.1:0", "--interval=1")
 
@@ -36,9 +37,9 @@ def test_samples_come_through_one_ssh_process_that_comes_back(engine: Engine, ss
         (client,) = sshd.clients()
         os.kill(client, signal.SIGKILL)
         killed = time.time_ns()
-        daemon.eventually(lambda: sshd.clients() not in ([], [client]), 20)
+        daemon.eventually(lambda: sshd.clients() not in ([], [client]))
         newer = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(killed // 10**9 + 1))
-        daemon.eventually(lambda: all(shown["@timestamp"] > newer for shown in daemon.stats().values()), 20)
+        daemon.eventually(lambda: all(shown["@timestamp"] > newer for shown in daemon.stats().values()))
         assert daemon.terminate() == 0
     assert sshd.clients() == []
 
@@ -49,7 +50,7 @@ def test_a_daemon_that_is_killed_takes_its_ssh_with_it(engine: Engine, sshd: Ssh
         daemon.wait_for_line("0 containers to sample")
         daemon.signal(signal.SIGKILL)
         daemon.wait()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while sshd.clients():
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -77,6 +78,6 @@ def test_what_is_wrong_is_one_line_in_sshs_own_words(engine: Engine, sshd: Sshd,
 def test_an_ssh_that_gets_nowhere_is_waited_for_no_longer_than_an_engine_and_leaves_nothing(sshd: Sshd) -> None:
     with Daemon("--docker.host=ssh://stuck-host", *SERVING, environ=sshd.environ) as daemon:
         daemon.eventually(sshd.stuck)
-        daemon.wait_for_line("the engine is not there: ssh://stuck-host: no connection within 5 s", 15)
+        daemon.wait_for_line("the engine is not there: ssh://stuck-host: no connection within 5 s")
         assert daemon.terminate() == 0
     assert sshd.stuck() == []

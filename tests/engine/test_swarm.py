@@ -101,18 +101,18 @@ def test_a_stack_runs_on_every_node_and_its_records_say_which_task_they_are_of(
 def run(command: list[str], environ: dict[str, str]) -> None:
     if program(command[0]) is None:
         pytest.skip(f"needs {command[0]}: run scripts/setup-engine as root on Debian")
-    done = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def ask(port: str, path: str, query: dict[str, str] | None = None) -> Any:
     """The JSON that is there, or None where there is nothing yet."""
     url = f"http://127.0.0.1:{port}{path}?{urllib.parse.urlencode(query or {})}"
-    with urllib.request.urlopen(url, timeout=5) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         return json.loads(response.read().partition(b"\n")[0] or b"null")
 
 
-def eventually(look: Callable[[], Any], timeout: float = 60.0) -> Any:
+def eventually(look: Callable[[], Any], timeout: float = 120.0) -> Any:
     """What ``look`` returns, as soon as that is true in the sense of ``if``."""
     deadline = time.monotonic() + timeout
     found: Any = None

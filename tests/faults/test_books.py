@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from support.books import KINDS, Account, books
+from support.standstill import PATIENCE
 
 CONTAINERS = 50
 
 
 @pytest.fixture(scope="module")
 def accounts() -> dict[str, Account]:
-    """50 containers at 1 s; every destination is away for 30 s, and in the middle of that the daemon is killed."""
+    """50 containers at 1 s; every destination is away for 30 rounds, and in the middle the daemon is killed."""
     with books(list(KINDS), CONTAINERS, interval=1) as kept:
-        time.sleep(6)
+        kept.passes(6)
         kept.outage()
-        time.sleep(15)
+        kept.passes(15)
         kept.kill()
-        time.sleep(15)
+        kept.passes(15)
         kept.recovery()
-        time.sleep(6)
-        kept.drained(timeout=30)
+        kept.passes(6)
+        kept.drained(timeout=PATIENCE)
         return {account.name: account for account in kept.accounts()}
 
 

@@ -13,6 +13,7 @@ import pytest
 from support.certificates import Authority
 from support.daemon import Daemon
 from support.fuzz import SEED, TIMES, resident, tried
+from support.ports import free_port
 from support.web import Client
 
 PATHS = (
@@ -121,8 +122,7 @@ def guarded(authority: Authority) -> Iterator[tuple[Daemon, Client]]:
     """A daemon that has everything at one address, for those with a token, and who asks it rightly."""
     token = authority.folder / "token"
     token.write_text("5f1c-token")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"127.0.0.1:{port}"
     with Daemon(
         "--demo", "--repository=rest", "--interval=1", f"--rest.address={address}", f"--health.address={address}",

@@ -30,7 +30,7 @@ def engine() -> Iterator[FakeEngine]:
 def example(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("STATSPOUT_", "DOCKER_"))}
     command = [sys.executable, str(EXAMPLES / name), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=environ)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environ)
 
 
 def test_a_program_of_ones_own_has_its_repository_among_the_shipped_ones() -> None:
@@ -65,7 +65,7 @@ def test_a_web_application_counts_in_memory_and_the_page_sums_it_up(tmp_path: Pa
     environ = {**os.environ, "MMSTATS_PATH": str(tmp_path)}
     with subprocess.Popen([sys.executable, EXAMPLES / "webstats.py"], env=environ) as application:
         try:
-            until, out = time.monotonic() + 20, ""
+            until, out = time.monotonic() + 60, ""
             while out.count(".status.") < 4 or ": 0" in out:
                 assert time.monotonic() < until, out
                 command = [sys.executable, "-c", code.strip()]

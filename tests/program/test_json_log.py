@@ -65,7 +65,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, A
         with Daemon(
             f"--socket.path={engine.socket_path}", "--log.format=json", *flags, environ={"STATSPOUT_REPOSITROY": "x"}
         ) as daemon:
-            for text in ("container db", "influxdb:far", "unheard", "at its end", "side"):
+            for text in ("container db", "influxdb:far: open failed", "trouble: push failed", "unheard", "thread side"):
                 daemon.wait_for_line(text)
             engine.stop()
             daemon.wait_for_line("the engine is not there")

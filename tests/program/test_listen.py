@@ -22,7 +22,7 @@ def test_what_the_daemon_sends_its_server_would_take(dialect: Any) -> None:
     told = [f"--statsd.address={address}", f"--statsd.dialect={dialect}"]
     done = run_program(
         "listen", "--validate", f"--dialect={dialect}", f"--address={address}", "--search-for=cpu_percent",
-        "--timeout=60", "--", *daemon, *told, timeout=70,
+        "--timeout=60", "--", *daemon, *told, timeout=120,
     )  # fmt: skip
     assert done.code == 0, done.err
     assert "malformed" not in done.err
@@ -44,6 +44,7 @@ def test_a_signal_ends_it_and_its_command_and_leaves_nothing_behind(number: sign
 
 ENDLESS = """
 import contextlib, socket, sys
+print(flush=True)
 sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sender.connect(("127.0.0.1", int(sys.argv[1])))
 while True:
@@ -52,14 +53,18 @@ while True:
 """
 
 
-@pytest.mark.parametrize("command", [[], ["--", "true"]])
+@pytest.mark.parametrize("command", [[], ["--", "sleep", "1"]])
 def test_it_ends_with_what_it_waited_for_though_senders_never_pause(command: list[str]) -> None:
     port = free_port()
-    senders = [subprocess.Popen([sys.executable, "-c", ENDLESS, str(port)]) for _ in range(2)]
+    command_of_sender = [sys.executable, "-c", ENDLESS, str(port)]
+    senders = [subprocess.Popen(command_of_sender, stdout=subprocess.PIPE) for _ in range(2)]
     try:
-        done = run_program("listen", "--timeout=2", f"--address=127.0.0.1:{port}", *command, timeout=20)
+        for sender in senders:
+            assert sender.stdout is not None
+            sender.stdout.readline()
+        done = run_program("listen", "--timeout=2", f"--address=127.0.0.1:{port}", *command)
     finally:
         for sender in senders:
             sender.kill()
-            sender.wait()
+            sender.communicate()
     assert (done.code, done.out.splitlines()[0]) == (0, "a:1|c")

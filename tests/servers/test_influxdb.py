@@ -447,7 +447,7 @@ def test_a_restart_while_pushing_loses_nothing_and_stores_nothing_twice() -> Non
                     await asyncio.to_thread(influxd.start)
                 if number % 50 == 0:
                     await asyncio.sleep(0.02)
-            await delivery.stop(20.0)
+            await delivery.stop(60.0)
             return delivery
 
         repository.flush_interval = 0.01  # type: ignore[misc]  # so that pushes are many

@@ -15,6 +15,7 @@ from support.books import nanoseconds
 from support.daemon import Daemon, run_program
 from support.influxdb import silent_server
 from support.receiver import Posted, Receiver, Reply
+from support.standstill import PATIENCE, undisturbed
 
 from statspout import Handling
 from statspout.delivery.backoff import Backoff
@@ -38,6 +39,7 @@ def engine() -> Iterator[FakeEngine]:
         yield engine
 
 
+@undisturbed(0.1)
 def test_a_webhook_that_hangs_does_not_make_rest_old(engine: FakeEngine) -> None:
     with silent_server() as url, Daemon(
         "--repository=webhook,rest", f"--webhook.url={url}", "--rest.address=127.0.0.1:0", "--webhook.push-timeout=1",
@@ -62,7 +64,7 @@ def test_three_poison_samples_of_five_hundred_cost_themselves_and_few_requests()
         for one in samples(500):
             delivery.put([one])
         delivery.start()
-        await delivery.stop(30)
+        await delivery.stop(PATIENCE)
         return delivery
 
     with Receiver() as receiver:
@@ -84,7 +86,7 @@ def test_what_applications_report_goes_the_same_way_and_the_books_balance() -> N
         router.clear(sample().container)  # what it counted before is still true
         router.push_all([sample("db"), *metrics()])
         for route in router.routes:
-            await route.stop(10)
+            await route.stop(PATIENCE)
         return {route.name: route.books for route in router.routes}
 
     with Receiver() as receiver:
@@ -141,7 +143,7 @@ def test_no_secret_is_shown_to_anybody(engine: FakeEngine, tmp_path: Path) -> No
         ]  # fmt: skip
         shown = [run_program(command, *arguments, environ=environ) for command in ("check", "config")]
         with Daemon(*arguments, "--health.address=127.0.0.1:0", environ=environ) as daemon:
-            daemon.eventually(lambda: daemon.log.count("failed") >= 8, timeout=20)
+            daemon.eventually(lambda: daemon.log.count("failed") >= 8)
             pages = [daemon.get(path, "health.address").body.decode() for path in ("/metrics", "/readyz")]
             command_line = Path(f"/proc/{daemon.pid}/cmdline").read_text()
             daemon.terminate()

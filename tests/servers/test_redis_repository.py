@@ -286,7 +286,7 @@ def test_killed_and_restarted_under_load_it_has_every_sample_once_and_the_books_
             if at in (100, 200):
                 outage = asyncio.create_task(asyncio.to_thread(crash, server))
         await outage
-        await delivery.stop(30)
+        await delivery.stop(60)
         return delivery
 
     with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server, server.client() as client:
@@ -435,7 +435,7 @@ def test_a_certificate_of_nobody_we_know_is_refused(encrypted: tuple[int, str]) 
 
 
 def test_a_redis_cluster_is_told_from_a_redis() -> None:
-    with RedisServer("--save", "", "--cluster-enabled", "yes") as server:
+    with RedisServer("--save", "", "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as server:
         repository = Redis(url=server.url)
         with pytest.raises(RepositoryError, match="it is one node of a Redis Cluster, of which a single Redis is"):
             opened_and_pushed(repository)

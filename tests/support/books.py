@@ -20,6 +20,7 @@ from support.influxdb import Influxd, VictoriaMetrics
 from support.mongodb import MongoServer
 from support.receiver import Receiver
 from support.redis import RedisServer
+from support.standstill import PATIENCE
 
 from statspout.testing import FakeEngine
 
@@ -242,6 +243,11 @@ class Books:
             f"--spool.dir={self._work}",
             "--health.address=127.0.0.1:0",
         )
+
+    def passes(self, rounds: int) -> None:
+        """Return when the engine gave so many more samples of each container: intervals, where the machine keeps up."""
+        wanted = len(self.engine.answers) + rounds * len(self.engine.containers)
+        self._daemon.eventually(lambda: len(self.engine.answers) >= wanted, 10 * PATIENCE)
 
     def outage(self) -> None:
         """Kill every destination."""

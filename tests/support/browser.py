@@ -72,7 +72,7 @@ class Browser:
         """What the script returns in the page."""
         return self.driver.execute_script(script)
 
-    def until(self, look: Any, timeout: float = 30.0) -> Any:
+    def until(self, look: Any, timeout: float = 60.0) -> Any:
         """What ``look`` returns, as soon as that is true in the sense of ``if``."""
         return WebDriverWait(self.driver, timeout, poll_frequency=0.1).until(lambda _: look())
 

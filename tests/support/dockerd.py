@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from support.ports import free_port as free_port
+
 if TYPE_CHECKING:
     from support.certificates import Authority
 
@@ -101,7 +103,7 @@ class Dockerd:
             raise ProcessLookupError("the engine does not run")
         return self._process.pid
 
-    def start(self, timeout: float = 30.0) -> None:
+    def start(self, timeout: float = 90.0) -> None:
         """Return when the engine answers; raise EngineStartError otherwise."""
         assert not self.running, "the engine runs already"
         self._make_bridge()
@@ -270,13 +272,6 @@ def _free_subnet() -> str:
     taken = _ip("-4", "-oneline", "addr") + _ip("-4", "route")
     start = os.getpid()
     return next(s for s in (f"10.213.{(start + i) % 256}" for i in range(256)) if f" {s}." not in f" {taken}")
-
-
-def free_port() -> int:
-    """A TCP port of this machine that nobody has at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
+from support.ports import free_port as free_port
 from support.servers import server, server_environment
 
 from statspout import ContainerSample
@@ -43,7 +44,7 @@ SUMMED_UP = {
 """The fields of the timer, and of the histogram, that :func:`statspout.testing.metrics` has."""
 
 HOW = "run scripts/setup-servers on Debian, or install influxdb 1.x and victoria-metrics"
-_START = 30.0
+_START = 60.0
 
 
 class _Server:
@@ -207,13 +208,6 @@ class VictoriaMetrics(_Server):
         match = urllib.parse.urlencode({"match[]": f'{selector.removesuffix("}")},look!="{next(self._looks)}"}}'})
         with urllib.request.urlopen(f"{self.url}/api/v1/export?{match}", timeout=30) as answer:
             return [json.loads(line) for line in answer]
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from support.standstill import PATIENCE
+
 from statspout.client import StatsD
 
 
@@ -42,7 +44,7 @@ class Sink:
             except BlockingIOError:
                 return found
 
-    def next(self, seconds: float = 10.0) -> str:
+    def next(self, seconds: float = PATIENCE) -> str:
         """The next packet, which is waited for."""
         self.socket.settimeout(seconds)
         try:
@@ -74,9 +76,9 @@ class StreamSink:
         self.socket.close()
 
     def connection(self) -> socket.socket:
-        self.socket.settimeout(10)
+        self.socket.settimeout(PATIENCE)
         connection, _ = self.socket.accept()
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE)
         return connection
 
     def text(self) -> str:

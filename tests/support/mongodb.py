@@ -15,7 +15,7 @@ from typing import Any, Self
 import pytest
 from pymongo import MongoClient
 
-_START = 20.0
+_START = 60.0
 
 
 class MongoServer:
@@ -55,7 +55,7 @@ class MongoServer:
     def client(self) -> MongoClient[dict[str, Any]]:
         """A client of the tests' own, without credentials."""
         if self._client is None:
-            self._client = MongoClient(self.uri, serverSelectionTimeoutMS=5000)
+            self._client = MongoClient(self.uri, serverSelectionTimeoutMS=60_000)
         return self._client
 
     def start(self, *flags: str) -> None:

@@ -14,12 +14,15 @@ class Book(Repository):
     batch_size, flush_interval = 1, 0
     path: str = option(help="The file.")
     seconds: float = option(default=0.0, help="How long each takes.")
+    go: str = option(default="", help="The file before which the first one does not end.")
 
     def push(self, batch):
         with pathlib.Path(self.path).open("a") as book:
             book.write(f"begun {batch[0].container.name}\\n")
             book.flush()
             time.sleep(self.seconds)
+            while self.go and not pathlib.Path(self.go).exists():
+                time.sleep(0.01)
             book.write(f"stored {batch[0].container.name}\\n")
 
 class Vault(Repository):

@@ -43,7 +43,7 @@ class Podman:
                 ["unshare", "--net", *_podman(self.work, "system", "service", "--time=0", f"unix://{self.socket}")],
                 env=_environment(self.work), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not answers(self.socket):
             assert self._process.poll() is None, (self.work / "log").read_text()
             assert time.monotonic() < deadline, (self.work / "log").read_text()

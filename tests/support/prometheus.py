@@ -21,7 +21,7 @@ from support.servers import server, server_environment
 T = TypeVar("T")
 
 HOW = "run scripts/setup-servers on Debian, or install Prometheus"
-_START = 20.0
+_START = 60.0
 
 
 class PrometheusServer:
@@ -62,7 +62,7 @@ class PrometheusServer:
     def ask(self, path: str, **parameters: str) -> Any:
         """The data of its HTTP API's answer; a query it cannot read is an error here, too."""
         url = f"http://{self._address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             found = json.load(answer)
         assert found["status"] == "success", found
         return found["data"]
@@ -74,7 +74,7 @@ class PrometheusServer:
             return [({}, float(data["result"][1]))]
         return [(one["metric"], float(one["value"][1])) for one in data["result"]]
 
-    def eventually(self, look: Callable[[], T | None], timeout: float = 30.0) -> T:
+    def eventually(self, look: Callable[[], T | None], timeout: float = 60.0) -> T:
         """What ``look`` returns, as soon as that is true in the sense of ``if``."""
         deadline = time.monotonic() + timeout
         while not (found := look()):
@@ -104,7 +104,7 @@ def promtool(page: bytes) -> str:
     if program is None:
         pytest.skip(f"needs promtool: {HOW}")
     done = subprocess.run(
-        [program, "check", "metrics"], input=page, env=server_environment(), capture_output=True, timeout=20
+        [program, "check", "metrics"], input=page, env=server_environment(), capture_output=True, timeout=60
     )
     return (done.stdout + done.stderr).decode() or ("" if done.returncode == 0 else f"exit code {done.returncode}")
 

@@ -18,6 +18,7 @@ from typing import Self
 
 import pytest
 from support.dockerd import answers, program
+from support.standstill import PATIENCE
 
 _REQUEST = re.compile(rb"(?P<method>[A-Z]+) (?:/v[0-9.]+)?(?P<path>/[^ ?]*)[^ ]* HTTP/1\.1")
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -115,10 +116,10 @@ def haproxy(config: Path, behind: Path) -> Iterator[Path]:
             env={"PROXY_SOCKET": str(listens), "DOCKER_SOCKET": str(behind)}, stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while not answers(listens):
             assert process.poll() is None, (work / "log").read_text()
-            assert time.monotonic() < deadline, "no answer in 10 s"
+            assert time.monotonic() < deadline, f"no answer in {PATIENCE:g} s"
             time.sleep(0.05)
         yield listens
     finally:

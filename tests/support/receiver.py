@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import json
 import socket
 import ssl
@@ -17,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from support.certificates import Authority
+from support.standstill import PATIENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ class Reply:
 class Receiver(ThreadingHTTPServer):
     """Listens on a port of this machine, a free one unless told; each of ``replies`` is said once, then always 204.
 
-    With an ``authority`` it speaks TLS with that one's certificate. Connections on which nothing comes for ``idle``
-    seconds are closed. A batch for which ``refuse`` is true is answered with 400.
+    With an ``authority`` it speaks TLS with that one's certificate. Connections on which nothing more comes for
+    ``idle`` seconds are closed. A batch for which ``refuse`` is true is answered with 400.
     """
 
     daemon_threads = True
@@ -61,10 +63,11 @@ class Receiver(ThreadingHTTPServer):
         """Every request, whatever the answer was."""
         self.stored: list[Posted] = []
         self.refuse: Callable[[Any], bool] = lambda _: False
-        self.connections = 0
+        self.numbers = itertools.count(1)
         self.closed = 0
         self.open: set[socket.socket] = set()
         self.idle = idle
+        self._lock = threading.Lock()
         super().__init__(("127.0.0.1", port), _Handler)
         self.scheme = "http" if authority is None else "https"
         if authority is not None:
@@ -117,10 +120,17 @@ class Receiver(ThreadingHTTPServer):
 
     def wait_closed(self, count: int) -> None:
         """Return when so many connections have ended."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while self.closed < count:
             assert time.monotonic() < deadline, f"{self.closed} connections ended, {count} were to"
             time.sleep(0.01)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Note the end of a connection when it has ended: until then its client may still use it."""
+        super().shutdown_request(request)
+        with self._lock:
+            self.open.discard(request)
+            self.closed += 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: clients that hang up, and TLS that fails, are what tests do."""
@@ -131,25 +141,18 @@ class _Handler(BaseHTTPRequestHandler):
     server: Receiver
 
     def setup(self) -> None:
-        self.server.connections += 1
-        self.number = self.server.connections
+        self.number = next(self.server.numbers)
         self.server.open.add(self.request)
         super().setup()
-        self.connection.settimeout(self.server.idle)
-
-    def handle(self) -> None:
-        try:
-            super().handle()
-        finally:
-            self.connection.close()
-            self.server.open.discard(self.request)
-            self.server.closed += 1
+        self.connection.settimeout(PATIENCE)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
         posted = Posted(self.path, headers, body, self.number)
         self.server.posted.append(posted)
+        # Before that, whoever connects may take its time.
+        self.connection.settimeout(self.server.idle)
         reply = self.server.reply_to(posted)
         time.sleep(reply.delay)
         if reply.raw is not None:

@@ -21,7 +21,7 @@ from statspout.client.redis import async_redis, config, sync_redis
 from statspout.client.redis.saving import losses
 
 HOW = "run scripts/setup-servers on Debian, or install redis-server"
-_START = 20.0
+_START = 60.0
 
 
 class RedisServer:

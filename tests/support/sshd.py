@@ -85,7 +85,7 @@ class Sshd:
             ["unshare", "--mount", "sh", "-ec", _IN_ITS_OWN_WORLD, self.folder, server("sshd") or "sshd"],
             env=server_environment(), stdin=subprocess.DEVNULL, stderr=(self.folder / "log").open("wb"),
         )  # fmt: skip
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not self._listens():
             assert self._process.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < deadline

@@ -20,7 +20,7 @@ import pytest
 from support.influxdb import free_port
 from support.servers import ROOT, server
 
-_PATIENCE = 10.0
+_PATIENCE = 60.0
 
 
 class Receiver:

@@ -92,7 +92,7 @@ class Terminal:
         row = int(self._call("display", "-p", "#{cursor_y}"))
         return self.screen[row] == PROMPT
 
-    def until(self, look: Callable[[], T | None], timeout: float = 15.0) -> T:
+    def until(self, look: Callable[[], T | None], timeout: float = 60.0) -> T:
         """What ``look`` returns, as soon as that is true in the sense of ``if``; an error of a look too early is no."""
         deadline = time.monotonic() + timeout
         while True:
@@ -107,4 +107,4 @@ class Terminal:
             time.sleep(0.05)
 
     def _call(self, *arguments: str) -> str:
-        return subprocess.run([*self._tmux, *arguments], check=True, capture_output=True, text=True, timeout=10).stdout
+        return subprocess.run([*self._tmux, *arguments], check=True, capture_output=True, text=True, timeout=60).stdout

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from support.daemon import Finished
+from support.standstill import PATIENCE
 
 from statspout.client.mmap import held
 
@@ -41,7 +42,7 @@ def run_tool(
     """Run the command to its end."""
     done = subprocess.run(
         [tool(name), *map(str, arguments)], env=environment(environ), cwd=cwd, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     return Finished(done.returncode, done.stdout, done.stderr)
 
@@ -57,7 +58,7 @@ def until_free(folder: Path, pid: int | None = None) -> None:
 
     The memory of who was killed is let go when nobody looks into it any more, as ``cleanstats`` and others do.
     """
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE
     while any(held(path) for path in folder.iterdir() if pid is None or f"-{pid}-" in path.name):
         assert time.monotonic() < until
         time.sleep(0.01)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
+
+from support.standstill import PATIENCE, running_time
 
 from statspout import Container, ContainerSample, Sample
 from statspout.sources.engine.address import unix_address
@@ -19,7 +20,7 @@ from statspout.testing import FakeEngine
 
 
 class Watch:
-    """A sink that knows who is live, by name, and when each sample came (monotonic seconds)."""
+    """A sink that knows who is live, by name, and when each sample came (:func:`running_time`)."""
 
     def __init__(self, interval: float) -> None:
         self.interval = interval
@@ -32,7 +33,7 @@ class Watch:
     def push(self, sample: Sample) -> None:
         assert isinstance(sample, ContainerSample)
         self.samples[sample.container.id].append(sample)
-        self.times[sample.container.id].append(time.monotonic())
+        self.times[sample.container.id].append(running_time())
         self.live[sample.container.id] = sample.container
 
     def push_all(self, samples: Sequence[Sample], *, last: bool = True) -> None:
@@ -58,18 +59,18 @@ class Watch:
 
     def longest_gap(self, since: float = 0.0, leave_out: Collection[str] = ()) -> float:
         """The longest time, in intervals, that a live container waited for its next sample, the present included."""
-        now, gaps = time.monotonic(), [0.0]
+        now, gaps = running_time(), [0.0]
         for container_id, container in self.live.items():
             if container.name not in leave_out:
                 times = [max(moment, since) for moment in self.times[container_id]] + [now]
                 gaps += [after - before for before, after in pairwise(times)]
         return max(gaps) / self.interval
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
-        """Wait for the condition, or fail after so many seconds."""
-        due = time.monotonic() + seconds
+    async def until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+        """Wait for the condition, or fail after so many seconds in which this process ran."""
+        due = running_time() + seconds
         while not condition():
-            assert time.monotonic() < due, f"not within {seconds} s; live: {sorted(self.names)}"
+            assert running_time() < due, f"not within {seconds} s; live: {sorted(self.names)}"
             await asyncio.sleep(0.02)
 
 

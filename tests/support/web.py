@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.routing import BaseRoute
+from support.standstill import PATIENCE
 
 from statspout.web.access import Access
 from statspout.web.server import WebServer
@@ -51,8 +52,8 @@ class Client:
 
     def _connection(self) -> http.client.HTTPConnection:
         if self.context is None:
-            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=5, context=self.context)
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE, context=self.context)
 
 
 class Loop:
@@ -65,12 +66,12 @@ class Loop:
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` there and wait for its end."""
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
     def close(self) -> None:
         """Stop the loop."""
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(PATIENCE)
         self._loop.close()
 
 

@@ -37,7 +37,7 @@ def running(process: int) -> bool:
     return stat.exists() and ") Z " not in stat.read_text()
 
 
-def eventually(look: Callable[[], bool], seconds: float = 12.0) -> bool:
+def eventually(look: Callable[[], bool], seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while not look() and time.monotonic() < deadline:
         time.sleep(0.05)

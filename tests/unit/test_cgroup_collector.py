@@ -6,6 +6,7 @@ import asyncio
 import logging
 import resource
 import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from support.kernel import open_files
+from support.standstill import pass_time, running_time, undisturbed
 from support.trees import ID, PID, Tree, target
 from support.watch import Watch
 
@@ -74,9 +76,10 @@ def small_budget(descriptors: int) -> Budget:
     return budget
 
 
+@undisturbed(0.02)
 def test_the_first_sample_comes_at_once_and_then_one_an_interval(tmp_path: Path) -> None:
     async def main() -> None:
-        fleet = Fleet(tmp_path, 3)
+        fleet = Fleet(Path(tempfile.mkdtemp(dir=tmp_path)), 3)
         async with collecting(fleet) as (collector, watch):
             for one in fleet.targets:
                 collector.found(one)
@@ -158,8 +161,8 @@ def test_one_whose_files_are_taken_away_is_looked_at_and_the_others_go_on(tmp_pa
             await watch.until(lambda: bool(missing))
             gone = fleet.targets[1].container
             assert [one.id for one in missing] == [gone.id]
-            count, moment = len(watch.samples[gone.id]), time.monotonic()
-            await asyncio.sleep(5 * INTERVAL)
+            count, moment = len(watch.samples[gone.id]), running_time()
+            await pass_time(5 * INTERVAL)
             assert len(watch.samples[gone.id]) == count
             assert watch.longest_gap(moment, leave_out=["web-1"]) < 2.2
             assert watch.telemetry.errors["not_running"] == 1
@@ -210,9 +213,10 @@ def test_a_file_that_fails_costs_its_container_one_sample_and_nobody_else_any(tm
     asyncio.run(main())
 
 
+@undisturbed(0.02)
 def test_ticks_that_pass_during_a_sweep_are_counted_and_none_is_made_up_for(tmp_path: Path) -> None:
     async def main() -> None:
-        fleet = Fleet(tmp_path, 2)
+        fleet = Fleet(Path(tempfile.mkdtemp(dir=tmp_path)), 2)
         async with collecting(fleet) as (collector, watch):
             for one in fleet.targets:
                 collector.found(one)
@@ -227,9 +231,10 @@ def test_ticks_that_pass_during_a_sweep_are_counted_and_none_is_made_up_for(tmp_
     asyncio.run(main())
 
 
+@undisturbed(0.1)
 def test_many_are_read_with_turns_for_others_in_between(tmp_path: Path) -> None:
     async def main() -> None:
-        fleet = Fleet(tmp_path, 150)
+        fleet = Fleet(Path(tempfile.mkdtemp(dir=tmp_path)), 150)
         async with collecting(fleet, interval=0.5) as (collector, watch):
             for one in fleet.targets:
                 collector.found(one)
@@ -269,8 +274,7 @@ def test_descriptors_come_back_when_containers_go(tmp_path: Path) -> None:
             for _ in range(5):
                 for one in fleet.targets[:3]:
                     collector.found(one)
-                await asyncio.sleep(0.01)
-                assert len(watch.live) == 3
+                await watch.until(lambda: len(watch.live) == 3)
                 for one in fleet.targets[:3]:
                     collector.lost(one.container)
             assert budget._left == 8

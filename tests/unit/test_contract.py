@@ -16,6 +16,7 @@ from typing import Any, ClassVar, get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support.standstill import PATIENCE
 
 import statspout.testing
 from statspout import Container, LiveRepository, Metric, Rejected, Repository, Sample, option
@@ -89,7 +90,7 @@ class Carbon(socketserver.ThreadingTCPServer):
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def wait(self, count: int) -> list[str]:
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + PATIENCE
         while len(self.lines) < count and time.monotonic() < deadline:
             time.sleep(0.002)
         return self.lines

@@ -80,8 +80,7 @@ def test_a_poller_that_ends_leaves_no_garbage_to_collect() -> None:
                 [poller] = [weakref.ref(task) for task in asyncio.all_tasks() if "_poll_on" in repr(task)]
                 engine.remove("web")
                 await watch.until(lambda: not watch.names)
-                await asyncio.sleep(0.1)
-                assert poller() is None
+                await watch.until(lambda: poller() is None)
 
     with no_collector_of_garbage():
         asyncio.run(main())

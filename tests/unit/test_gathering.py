@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from support.standstill import running_time
 
 from statspout.gathering import GatheringLoop, GatheringSelector, postpone
 
@@ -65,17 +66,17 @@ def test_who_is_in_a_hurry_waits_for_nobody(selector: GatheringSelector, pairs: 
     watch(selector, pairs, postponed=2)
     pairs[0][1].send(b"x")
     pairs[2][1].send(b"x")
-    began = time.monotonic()
+    began = running_time()
     assert found(selector, 60) == [0, 2]
-    assert time.monotonic() - began < 0.5
+    assert running_time() - began < 0.5
 
 
 def test_a_timer_is_not_late_for_the_postponed(selector: GatheringSelector, pairs: list[Pair]) -> None:
     watch(selector, pairs, postponed=3)
     pairs[0][1].send(b"x")
-    began = time.monotonic()
+    began = running_time()
     assert found(selector, 0.01) == [0]
-    assert time.monotonic() - began < 0.5
+    assert running_time() - began < 0.5
     assert found(selector, 0) == [0]
 
 
@@ -142,9 +143,9 @@ def test_a_number_that_is_used_again_is_nobody_elses(
         assert ours.fileno() == number
         selector.register(ours, selectors.EVENT_READ, 7)
         theirs.send(b"x")
-        began = time.monotonic()
+        began = running_time()
         assert found(selector, 60) == [7]
-        assert time.monotonic() - began < 0.5
+        assert running_time() - began < 0.5
 
 
 def test_a_connection_of_the_loop_is_read_and_closed_as_any_other() -> None:

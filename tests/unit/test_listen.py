@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
 import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -289,6 +291,28 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> Non
         f"--address: {listener.place} cannot be listened on: address already in use: another port is right"
         in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_comes_while_the_command_is_started_ends_it_too(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            started.append(self)
+            super().__init__(*arguments, **options)
+            signal.raise_signal(number)
+
+    monkeypatch.setattr("statspout.cmd.listen.subprocess.Popen", Interrupted)
+    try:
+        with contextlib.suppress(SystemExit):
+            main(["listen", "--timeout=0", "--", "sleep", "60"])
+        assert started[0].poll() == -signal.SIGTERM
+    finally:
+        started[0].kill()
+        started[0].wait()
 
 
 def test_what_the_kernel_had_no_room_for_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.standstill import PATIENCE
 
 from statspout import ContainerSample, Handling, Metric, Repository, Sample
 from statspout.delivery.backoff import Backoff
@@ -35,7 +36,7 @@ class Store(Repository):
 
     def push(self, batch: Sequence[Sample]) -> None:
         self.pushing.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(PATIENCE)
         if not self.up:
             raise OSError("down")
         self.stored.extend(batch)
@@ -75,7 +76,7 @@ def test_what_could_not_be_delivered_is_the_next_ones() -> None:
         old.put(samples(6))
         await until_pushing(before)
         await succeeded(old, new)
-        await new.stop(5)
+        await new.stop(PATIENCE)
         return new
 
     books = asyncio.run(main()).books
@@ -93,7 +94,7 @@ def test_a_batch_that_waits_for_more_goes_to_the_next_only() -> None:
         old.put(samples(6))
         await asyncio.sleep(0.02)
         await succeeded(old, new)
-        await new.stop(5)
+        await new.stop(PATIENCE)
 
     asyncio.run(main())
     assert told([before, after]) == [[], TIMES]
@@ -111,7 +112,7 @@ def test_a_push_under_way_ends_and_its_samples_do_not_come_twice() -> None:
         old.put(samples(6)[2:])
         threading.Timer(0.05, before.gate.set).start()
         await succeeded(old, new)
-        await new.stop(5)
+        await new.stop(PATIENCE)
 
     asyncio.run(main())
     assert told([before, after]) == [TIMES[:2], TIMES[2:]]
@@ -129,7 +130,7 @@ def test_a_push_that_hangs_is_left_and_its_samples_go_to_the_next(monkeypatch: p
         old.put(samples(6))
         await until_pushing(before)
         await succeeded(old, new)
-        await new.stop(5)
+        await new.stop(PATIENCE)
 
     asyncio.run(main())
     before.gate.set()
@@ -148,7 +149,7 @@ def test_who_is_in_a_hurry_waits_for_no_push(monkeypatch: pytest.MonkeyPatch) ->
         await until_pushing(before)
         asyncio.get_running_loop().call_later(0.05, hurry.set)
         await succeeded(old, new, hurry)
-        await new.stop(5)
+        await new.stop(PATIENCE)
         return new
 
     books = asyncio.run(main()).books
@@ -171,7 +172,7 @@ def test_what_the_next_does_not_take_is_not_given_to_it() -> None:
         old.put([*samples(3), metric("jobs"), metric("mails"), *samples(6)[3:]])
         await until_pushing(before)
         await succeeded(old, new)
-        await new.stop(5)
+        await new.stop(PATIENCE)
         return new
 
     books = asyncio.run(main()).books
@@ -181,7 +182,7 @@ def test_what_the_next_does_not_take_is_not_given_to_it() -> None:
 
 class Slow(Store):
     def close(self) -> None:
-        self.up = self.gate.wait(10)
+        self.up = self.gate.wait(PATIENCE)
 
 
 def test_what_comes_while_one_ends_that_cannot_hand_over_waits_for_the_next(tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ def test_what_comes_while_one_ends_that_cannot_hand_over_waits_for_the_next(tmp_
             router.push_all(samples(6))
             before.gate.set()
             await routing
-            await new.stop(5)
+            await new.stop(PATIENCE)
 
     asyncio.run(main())
     assert told([before, after]) == [[], TIMES]
@@ -215,7 +216,7 @@ def test_what_comes_while_one_retires_waits_for_the_next() -> None:
         old.put(samples(6))
         await retiring
         new.succeed(old)
-        await new.stop(5)
+        await new.stop(PATIENCE)
 
     asyncio.run(main())
     assert told([before, after]) == [[], TIMES]
@@ -230,7 +231,7 @@ def test_less_room_costs_the_oldest_and_they_are_counted() -> None:
         old.start()
         old.put(samples(6))
         await succeeded(old, new)
-        await new.stop(5)
+        await new.stop(PATIENCE)
         return new
 
     books = asyncio.run(main()).books
@@ -249,13 +250,15 @@ def test_what_is_on_disk_only_comes_too(tmp_path: Path, monkeypatch: pytest.Monk
             old = delivery(before, spools, queue_samples=2, batch_size=1)
             new = delivery(after, spools, queue_samples=2, batch_size=1)
             old.start()
+            assert old.spool is not None
             for sample in samples(6):
                 old.put([sample])
                 await asyncio.sleep(0.15)
-            assert old.spool is not None
-            assert old.spool.waiting >= 3, "it was to be on disk"
+            async with asyncio.timeout(PATIENCE):
+                while old.spool.waiting < 3:  # noqa: ASYNC110 - it is written in a thread
+                    await asyncio.sleep(0.01)
             await succeeded(old, new)
-            await new.stop(5)
+            await new.stop(PATIENCE)
         return new
 
     books = asyncio.run(main()).books

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from support.certificates import Authority
+from support.standstill import PATIENCE, running_time, undisturbed
 from support.web import Client, is_cut_off, running, served
 
 from statspout.cmd.main import main
@@ -151,7 +152,7 @@ def test_a_client_that_says_no_name_gets_the_renewed_one_too(
         context = ssl.create_default_context(cafile=str(other.ca))
         context.check_hostname = False
         with (
-            socket.create_connection(("127.0.0.1", client.port), timeout=5) as raw,
+            socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE) as raw,
             context.wrap_socket(raw) as secure,
         ):
             assert secure.getpeercert(binary_form=True) == ServedTls(str(files.cert), str(files.key)).leaf
@@ -209,14 +210,16 @@ def test_a_handshake_that_does_not_end_is_cut_off(
     monkeypatch.setattr(serving, "PATIENCE", 0.1)
     with (
         served(ROUTES, tls=tls(authority)) as client,
-        socket.create_connection(("127.0.0.1", client.port), timeout=5) as raw,
+        socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE) as raw,
     ):
         raw.sendall(first)
         assert is_cut_off(raw)
+        monkeypatch.setattr(serving, "PATIENCE", PATIENCE)
         assert trusting(authority, client.port).ask("/x").status == 200
     assert not caplog.records
 
 
+@undisturbed(0.02)
 def test_handshakes_that_fail_are_counted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     server = WebServer(tls=tls(authority))
     server.mount("127.0.0.1:0", ROUTES, "a.address", "a")
@@ -244,7 +247,7 @@ def test_a_name_of_any_bytes_is_nothing_that_python_complains_of(
     monkeypatch.setattr(sys, "unraisablehook", complaints.append)
     with (
         served(ROUTES, tls=tls(authority)) as client,
-        socket.create_connection(("127.0.0.1", client.port), timeout=5) as raw,
+        socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE) as raw,
     ):
         raw.sendall(hello().replace(b"localhost", b"loc\xadlhost"))
         assert raw.recv(1)
@@ -263,13 +266,13 @@ def test_a_connection_that_broke_leaves_nothing_for_the_collector_of_garbage(aut
         try:
             for _ in range(20):
                 with (
-                    socket.create_connection(("127.0.0.1", client.port), timeout=5) as plain,
+                    socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE) as plain,
                     trust.wrap_socket(plain, server_hostname="localhost") as raw,
                 ):
                     raw.sendall(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
             # Less than the five seconds for which an idle connection is kept.
-            deadline = time.monotonic() + 3
-            while connections() and time.monotonic() < deadline:
+            deadline = running_time() + 3
+            while connections() and running_time() < deadline:
                 time.sleep(0.05)
             assert not connections()
         finally:
@@ -278,8 +281,9 @@ def test_a_connection_that_broke_leaves_nothing_for_the_collector_of_garbage(aut
 
 def test_handshakes_that_do_not_end_keep_nobody_out(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(serving, "PATIENCE", 2 * PATIENCE)
     with served(ROUTES, tls=tls(authority)) as client:
-        idle = [socket.create_connection(("127.0.0.1", client.port), timeout=5) for _ in range(9)]
+        idle = [socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE) for _ in range(9)]
         assert trusting(authority, client.port).ask("/x").status == 200
         assert is_cut_off(idle[0])
         for connection in idle:
@@ -303,13 +307,14 @@ def asking(authority: Authority, port: int, path: str) -> Iterator[ssl.SSLSocket
     """A connection by which this is asked for, and of which nothing is read yet."""
     trust = ssl.create_default_context(cafile=str(authority.ca))
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain,
         trust.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
     ):
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         yield connection
 
 
+@undisturbed(0.02)
 def test_who_does_not_read_what_tls_has_for_them_is_cut_off(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,6 +326,7 @@ def test_who_does_not_read_what_tls_has_for_them_is_cut_off(
         assert received(deaf) < 20_000_000
 
 
+@undisturbed(0.1)
 def test_who_reads_slowly_but_reads_gets_all_of_it(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     # Longer than the kernel's windows stand still, and shorter than it takes to read all but what those hold.
     monkeypatch.setattr(serving, "PATIENCE", 0.4)
@@ -330,7 +336,7 @@ def test_who_reads_slowly_but_reads_gets_all_of_it(authority: Authority, monkeyp
 
 def test_it_stops_while_handshakes_are_under_way(authority: Authority) -> None:
     with served(ROUTES, tls=tls(authority)) as client:
-        idle = socket.create_connection(("127.0.0.1", client.port), timeout=5)
+        idle = socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE)
         assert trusting(authority, client.port).ask("/x").status == 200
     assert is_cut_off(idle)
     idle.close()

@@ -123,6 +123,11 @@ def test_a_context_that_is_not_checked_is_encrypted_all_the_same(home: Path) -> 
     assert (str(address), address.unchecked) == ("https://a:2376", True)
 
 
+def test_where_there_are_no_contexts_the_default_one_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no docker context 'lab': there is only default"):
+        endpoint_of(Settings(docker_context="lab"), {"HOME": str(tmp_path)})
+
+
 def test_a_context_that_is_no_object_is_none(home: Path) -> None:
     number = context(home / ".docker", "odd", "x")
     meta = home / ".docker" / "contexts" / "meta" / number / "meta.json"

@@ -189,8 +189,8 @@ def _of_context(name: str, where: str, environ: Mapping[str, str], tls: Tls) -> 
         return Endpoint(_plain(UnixAddress(SOCKET), where, tls), origin)
     known = contexts(environ)
     if name not in known:
-        there = ", ".join(["default", *sorted(known)])
-        raise ConfigError(f"{where}: there is no docker context {name!r}: there are {there}")
+        there = f"there are {', '.join(['default', *sorted(known)])}" if known else "there is only default"
+        raise ConfigError(f"{where}: there is no docker context {name!r}: {there}")
     file, said = known[name]
     url = said.get("Host") or f"unix://{SOCKET}"
     if not isinstance(url, str):

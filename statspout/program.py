@@ -10,11 +10,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from statspout.daemon import Daemon
 from statspout.errors import ConfigError
+from statspout.files import only_files
 from statspout.gathering import GatheringLoop
 from statspout.logs import hooked, setup
 from statspout.notify import Supervisor
@@ -144,12 +144,6 @@ async def _run_with_signals(
     return code
 
 
-def _check_file(path: str) -> None:
-    """ConfigError for what gives its text only once: read again, a pipe waits for ever, or says nothing at all."""
-    if path and Path(path).exists() and not Path(path).is_file():
-        raise ConfigError(f"--config: {path} cannot be read again: a file, and no pipe, is right")
-
-
 def _in_foreground() -> bool:
     """Whether this program is what its terminal is for at the moment, and not started to outlive it, as by nohup."""
     return signal.getsignal(signal.SIGHUP) != signal.SIG_IGN and _foreground() == os.getpgrp()
@@ -178,8 +172,8 @@ async def _reload(daemon: Daemon, read_again: Callable[[], Config]) -> None:
 
     log.info("SIGHUP: the configuration is read again")
     try:
-        _check_file(daemon.settings.config)
-        config = read_again()
+        with only_files():
+            config = read_again()
         _say(config.notes)
         with placed(config.given):
             await daemon.change(config.settings, config.repositories)

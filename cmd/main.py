@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from statspout import __version__
+from statspout import __version__, signals
 from statspout.errors import ConfigError
 from statspout.logs import censored, setup
 
@@ -80,6 +80,9 @@ def _code(error: ConfigError | OSError) -> int:
 
 
 def _dispatch(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
+    if _is_daemon(arguments):
+        return _run(arguments, classes)
+    signals.release()
     if arguments and arguments[0] in _OWN_FLAGS:
         return _command_of(arguments[0])(arguments[1:], classes)
     if {"--help", "-h", "-help"} & set(arguments):
@@ -88,11 +91,15 @@ def _dispatch(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
         print(f"statspout {__version__}")
         return 0
     command = _command(arguments)
-    if not command:
-        return _run(arguments, classes)
     if command not in _COMMANDS:
         raise ConfigError(f"there is no command {command!r}: {', '.join(_COMMANDS)}, or none, is right")
     return _command_of(command)(arguments, classes)
+
+
+def _is_daemon(arguments: list[str]) -> bool:
+    """Whether they name no command, and ask for nothing that is only printed."""
+    asks = {"--help", "-h", "-help", "--version", "-version"} & set(arguments)
+    return not asks and not _command(arguments.copy())
 
 
 def _command_of(name: str) -> Callable[[Sequence[str], Sequence[type[Repository]]], int]:
@@ -114,11 +121,15 @@ def _run(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
     from statspout.config import Config, configure, log_format, placed
     from statspout.program import run_daemon
 
+    # A run for one sample has failed without it.
+    signals.end_with(int(_says_once(arguments)))
+
     def read() -> Config:
         return configure(arguments, os.environ, classes, every=False)
 
     try:
         config = read()
+        signals.end_with(int(config.settings.once))
         with placed(config.given):
             return run_daemon(config.settings, config.repositories, config.notes, read)
     except BrokenPipeError:
@@ -129,6 +140,11 @@ def _run(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
         setup("info", log_format(arguments, os.environ))
         logging.getLogger("statspout").critical("it ends by a fault of its own: %r", error, exc_info=error)
         return 1
+
+
+def _says_once(arguments: list[str]) -> bool:
+    """Whether flags or variables speak of ``--once``, as far as that shows before they are read."""
+    return "STATSPOUT_ONCE" in os.environ or any(one.lstrip("-").partition("=")[0] == "once" for one in arguments)
 
 
 def _wrong(arguments: list[str], error: ConfigError | OSError) -> int:

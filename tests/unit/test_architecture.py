@@ -19,7 +19,7 @@ PACKAGE = Path(statspout.__file__).parent
 LAYERS = [
     ["client"],
     ["loglines"],
-    ["errors", "catalogue", "telemetry", "logs", "gathering", "notify", "files"],
+    ["errors", "catalogue", "telemetry", "logs", "gathering", "notify", "files", "signals"],
     ["sample"],
     ["options"],
     ["values", "quantities", "statuses"],

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from statspout import __version__, signals
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None, *, repositories: Sequence[type[Repos
     classes that can be selected beside those that are installed.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _take_standard_places()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A path or a name that the terminal's encoding lacks is no reason to fail.
@@ -69,6 +71,20 @@ def main(argv: Sequence[str] | None = None, *, repositories: Sequence[type[Repos
         return _code(error)
     except KeyboardInterrupt:
         return 130
+
+
+def _take_standard_places() -> None:
+    """Have nothing where a standard descriptor is closed: a file of ours there would get what is meant for it.
+
+    An error is printed nowhere then, and not on standard output, as Python would have it.
+    """
+    for place in range(3):
+        try:
+            os.fstat(place)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it takes the lowest place that is free
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
 
 
 def _said(error: ConfigError | OSError) -> str:
@@ -168,5 +184,6 @@ def _help(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
         # Whoever asks for help may have the rest wrong; only a plugin's own options are left out then.
         app = help_app([], {}, classes)
     app.help_print([])
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     return 0

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,29 @@ def test_signals_while_it_ends_change_nothing(engine: FakeEngine) -> None:
         # What Python does when all of ours is over, it does with the signals as the system has them.
         assert daemon.wait() in (0, -SIGTERM, -SIGINT)
         assert quiet(daemon)
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_what_is_closed_at_the_start_is_no_traceback_and_gets_no_file_of_ours(
+    closed: tuple[int, ...], engine: FakeEngine
+) -> None:
+    shut = "".join(f"os.close({place});" for place in closed)
+    code = f"import os, sys; {shut} os.execv(sys.executable, [sys.executable, '-m', 'statspout', *sys.argv[1:]])"
+    for words in ("--help", "--version", "health --health.address=127.0.0.1:1"):
+        with Daemon(*words.split(), program=("-c", code)) as daemon:
+            assert daemon.wait() == int(words.startswith("health"))
+            assert "Traceback" not in daemon.log
+            assert "refused" not in daemon.out
+    flags = [f"--socket.path={engine.socket_path}", "--repository=webhook", "--webhook.url=http://127.0.0.1:1"]
+    with Daemon(*flags, program=("-c", code)) as daemon:
+        wait_until_caught(daemon)
+        for place in closed:
+            daemon.eventually(partial(_leads_to, daemon, place, os.devnull))
+
+
+def _leads_to(daemon: Daemon, place: int, where: str) -> bool:
+    link = Path(f"/proc/{daemon.pid}/fd/{place}")
+    return os.path.lexists(link) and str(link.readlink()) == where
 
 
 def test_nothing_is_loaded_before_the_signals_are_held() -> None:

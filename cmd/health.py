@@ -5,15 +5,19 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import ssl
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from statspout.config import own_settings, placed, understand
 from statspout.errors import ConfigError
 from statspout.health import in_short
+from statspout.logs import printed
 from statspout.repository import Repository
 from statspout.web.access import Access, access_of
 from statspout.web.address import parse_address, reached, show_address
@@ -28,6 +32,9 @@ _RENEWAL = 1.0
 """Seconds for which a certificate that is not the daemon's, or of no use, is one that is being renewed."""
 
 _PAUSE = 0.1
+
+_LONGEST = 500
+"""Characters of a line."""
 
 _MOST = 1_000_000
 """Bytes of an answer that are read."""
@@ -54,12 +61,12 @@ def health(arguments: Sequence[str], classes: Sequence[type[Repository]] = ()) -
     try:
         with placed(given):
             connection = _settled(lambda: _connection(host, port, tls))
-        status, state = _ask(connection, access)
+        status, line = _ask(connection, access)
     except (OSError, http.client.HTTPException) as error:
         return _trouble(f"{where}: {getattr(error, 'strerror', None) or error or type(error).__name__}")
     except ValueError:
         return _trouble(f"{where}: the answer is not statspout's")
-    print(in_short(state))
+    print(_shown(line))
     return int(status != 200)
 
 
@@ -99,22 +106,55 @@ def _connection(host: str, port: int, tls: ServedTls | None) -> http.client.HTTP
     return connection
 
 
-def _ask(connection: http.client.HTTPConnection, access: Access) -> tuple[int, dict[str, Any]]:
-    """The status and the object; ValueError when it is none that :meth:`statspout.health.Health.readiness` makes."""
+def _ask(connection: http.client.HTTPConnection, access: Access) -> tuple[int, str]:
+    """The status and a line; ValueError when it answers what no :meth:`statspout.health.Health.readiness` returns."""
     headers = {"Connection": "close"} | ({"Authorization": access.header} if access.header else {})
     try:
-        connection.request("GET", "/readyz", headers=headers)
-        response = connection.getresponse()
-        if response.status == http.HTTPStatus.UNAUTHORIZED:
-            raise PermissionError("it wants other credentials: those of the daemon's --web.* settings are right")
-        state = json.loads(response.read(_MOST))
+        with _in_time(connection):
+            connection.request("GET", "/readyz", headers=headers)
+            response = connection.getresponse()
+            said = response.read(_MOST)
     finally:
         connection.close()
-    if not isinstance(state, dict) or not {"ready", "reason", "containers", "queued", "dropped"} <= state.keys():
-        raise ValueError("no readiness")
-    return response.status, state
+    if response.status == http.HTTPStatus.UNAUTHORIZED:
+        raise PermissionError("it wants other credentials: those of the daemon's --web.* settings are right")
+    try:
+        return response.status, in_short(json.loads(said))
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("no readiness") from error
+
+
+@contextmanager
+def _in_time(connection: http.client.HTTPConnection) -> Iterator[None]:
+    """TimeoutError when what is within is not over in time, though something comes all the while."""
+    if connection.sock is None:
+        connection.connect()
+    ours, late = connection.sock, threading.Event()
+
+    def cut() -> None:
+        late.set()
+        with suppress(OSError):
+            ours.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(_PATIENCE, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException):
+        if not late.is_set():
+            raise
+    finally:
+        timer.cancel()
+    if late.is_set():
+        raise TimeoutError(f"it did not answer within {_PATIENCE:g} s")
+
+
+def _shown(line: str) -> str:
+    """Whoever it was that answered, a line is of no endless length, and steers no terminal."""
+    return printed(line)[:_LONGEST]
 
 
 def _trouble(line: str) -> int:
-    print(f"statspout: {line}", file=sys.stderr)
+    print(f"statspout: {_shown(line)}", file=sys.stderr)
     return 1

@@ -8,9 +8,10 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from statspout import __version__
+from statspout import __version__, signals
 from statspout.errors import ConfigError
 from statspout.logs import censored, setup
 
@@ -78,6 +79,7 @@ def main(argv: Sequence[str] | None = None, *, repositories: Sequence[type[Repos
     classes that can be selected beside those that are installed.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _take_standard_places()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A path or a name that the terminal's encoding lacks is no reason to fail.
@@ -95,6 +97,20 @@ def main(argv: Sequence[str] | None = None, *, repositories: Sequence[type[Repos
         return 130
 
 
+def _take_standard_places() -> None:
+    """Have nothing where a standard descriptor is closed: a file of ours there would get what is meant for it.
+
+    An error is printed nowhere then, and not on standard output, as Python would have it.
+    """
+    for place in range(3):
+        try:
+            os.fstat(place)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it takes the lowest place that is free
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
+
+
 def _said(error: ConfigError | OSError) -> str:
     return str(getattr(error, "strerror", None) or error)
 
@@ -104,6 +120,9 @@ def _code(error: ConfigError | OSError) -> int:
 
 
 def _dispatch(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
+    if _is_daemon(arguments):
+        return _run(arguments, classes)
+    signals.release()
     if arguments and arguments[0] in _OWN_FLAGS:
         return _command_of(arguments[0])(arguments[1:], classes)
     if _HELP & set(arguments) or arguments[:1] == ["help"]:
@@ -112,11 +131,15 @@ def _dispatch(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
         print(f"statspout {__version__}")
         return 0
     command = _command(arguments)
-    if not command:
-        return _run(arguments, classes)
     if command not in _COMMANDS:
         raise ConfigError(f"there is no command {command!r}: {', '.join(_COMMANDS)}, or none, is right")
     return _command_of(command)(arguments, classes)
+
+
+def _is_daemon(arguments: list[str]) -> bool:
+    """Whether they name no command, and ask for nothing that is only printed."""
+    asks = {"--help", "-h", "-help", "--version", "-version"} & set(arguments)
+    return not asks and not _command(arguments.copy())
 
 
 def _command_of(name: str) -> Callable[[Sequence[str], Sequence[type[Repository]]], int]:
@@ -138,11 +161,15 @@ def _run(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
     from statspout.config import Config, configure, log_format, placed
     from statspout.program import run_daemon
 
+    # A run for one sample has failed without it.
+    signals.end_with(int(_says_once(arguments)))
+
     def read() -> Config:
         return configure(arguments, os.environ, classes, every=False)
 
     try:
         config = read()
+        signals.end_with(int(config.settings.once))
         with placed(config.given):
             return run_daemon(config.settings, config.repositories, config.notes, read)
     except BrokenPipeError:
@@ -153,6 +180,11 @@ def _run(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
         setup("info", log_format(arguments, os.environ))
         logging.getLogger("statspout").critical("it ends by a fault of its own: %r", error, exc_info=error)
         return 1
+
+
+def _says_once(arguments: list[str]) -> bool:
+    """Whether flags or variables speak of ``--once``, as far as that shows before they are read."""
+    return "STATSPOUT_ONCE" in os.environ or any(one.lstrip("-").partition("=")[0] == "once" for one in arguments)
 
 
 def _wrong(arguments: list[str], error: ConfigError | OSError) -> int:
@@ -180,5 +212,6 @@ def _help(arguments: list[str], classes: Sequence[type[Repository]]) -> int:
         # Whoever asks for help may have the rest wrong; only a plugin's own options are left out then.
         app = help_app([], {}, classes)
     app.help_print([])
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     return 0

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from statspout import ConfigError
+from statspout.files import Unreadable, check
 from statspout.logs import censored, hide
 
 _HEADER = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
@@ -59,12 +60,12 @@ def check_authority(path: str | None, target: Target) -> None:
     if not target.secure:
         raise ConfigError("--webhook.tls-ca: it has no effect on an http:// URL: https:// is right")
     try:
+        check(path)
         ssl.create_default_context(cafile=path)
     except ssl.SSLError as error:
         raise ConfigError(f"--webhook.tls-ca: {path} has no certificate in it: a PEM file is right") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"--webhook.tls-ca: {path!r} cannot be read: {reason}") from error
+    except Unreadable as error:
+        raise ConfigError(f"--webhook.tls-ca: {path!r} cannot be read: {error}") from error
 
 
 def headers_of(text: str) -> dict[str, str]:

@@ -2,6 +2,6 @@
 
 import sys
 
-from statspout.cmd.main import main
+from statspout.cmd.entry import main
 
 sys.exit(main())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from statspout.configfile import Entries, read_file, take_file
 from statspout.errors import ConfigError, told
+from statspout.files import only_files
 from statspout.instances import Chosen, Groups, chosen, groups_of, idle_tables, shown
 from statspout.logs import hide
 from statspout.notes import exposed, without_effect
@@ -134,7 +135,8 @@ def log_format(argv: Sequence[str], environ: Mapping[str, str]) -> Literal["text
             for name, value in found.values.items():
                 given.take(name, {found.origins[name]: value})
     if path := given.values.get("config", ""):
-        with suppress(ConfigError):
+        # What came by a pipe does not come again.
+        with suppress(ConfigError), only_files():
             entries = {key: value for key, value in read_file(path, "").items() if key == _FORMAT.name}
             take_file(given, path, entries, [_FORMAT], ())
     return "json" if given.values.get(_FORMAT.name) == "json" else "text"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from statspout.errors import ConfigError
+from statspout.files import Unreadable, read
 from statspout.logs import censored
 from statspout.options import Setting, bare, is_list, type_name
 from statspout.values import Given, Spelling, secret_file, spellings, typed
@@ -25,10 +25,9 @@ def read_file(path: str, where: str) -> Entries:
     import tomllib  # most runs have no file
 
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(_LARGEST + 1)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{where}: {path} cannot be read: {getattr(error, 'strerror', error)}") from error
+        data = read(path, _LARGEST + 1, pipe=True)
+    except Unreadable as error:
+        raise ConfigError(f"{where}: {path} cannot be read: {error}") from error
     if len(data) > _LARGEST:
         raise ConfigError(f"{where}: {path} is larger than {_LARGEST // 2**20} MiB: it is no configuration")
     try:

@@ -111,14 +111,29 @@ def _info(failure: threading.ExceptHookArgs | sys.UnraisableHookArgs) -> Any:
 _CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0))}
 """Control characters as they are written in a string: what a container or an engine says cannot steer a terminal."""
 
-_secrets: list[str] = []
-"""The longest first: one may be a part of another."""
+MOST_SECRETS = 1000
+"""Secrets that are hidden: more than a configuration has. Those beyond were rotated out long ago, each by a reload that
+read all the others again; every log line is searched for every one."""
+
+_secrets: dict[str, set[str]] = {}
+"""Each with its spellings, those that were given last at the end."""
+
+_hidden: tuple[str, ...] = ()
+"""All of these, the longest first: one may be a part of another. Another tuple each time, as threads may be in it."""
 
 
 def hide(secret: str) -> None:
     """Write ``***`` wherever ``secret`` would come into a log line, such as in an error of a database's client."""
-    if len(secret) >= _SHORTEST_SECRET:
-        _secrets[:] = sorted({*_secrets, *_spellings(secret)}, key=len, reverse=True)
+    global _hidden
+    if len(secret) < _SHORTEST_SECRET:
+        return
+    known = _secrets.pop(secret, None)
+    _secrets[secret] = known or _spellings(secret)
+    if known is not None:
+        return
+    while len(_secrets) > MOST_SECRETS:
+        del _secrets[next(iter(_secrets))]
+    _hidden = tuple(sorted(set().union(*_secrets.values()), key=len, reverse=True))
 
 
 def _spellings(secret: str) -> set[str]:
@@ -148,7 +163,7 @@ _PARAMETER = re.compile(r"([?&][\w-]*(?:token|key|secret|sig|pass|auth|code)[\w-
 
 def censored(text: str) -> str:
     """``text`` without the secrets in it, and without the passwords and tokens in URLs."""
-    for secret in _secrets:
+    for secret in _hidden:
         text = text.replace(secret, "***")
     if "@" in text:
         text = _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***@", text)

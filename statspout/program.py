@@ -10,11 +10,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from statspout import signals
 from statspout.daemon import Daemon
 from statspout.errors import ConfigError
+from statspout.files import only_files
 from statspout.gathering import GatheringLoop
 from statspout.logs import hooked, setup
 from statspout.notify import Supervisor
@@ -131,7 +132,10 @@ async def _run_with_signals(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signalled, number)
         if read_again is not None:
-            loop.add_signal_handler(signal.SIGHUP, hung_up if _in_foreground() else again.set)
+            act = hung_up if _in_foreground() else again.set
+            loop.add_signal_handler(signal.SIGHUP, act)
+            if signals.take_hang_up():
+                act()
     daemon = Daemon(settings, repositories)
 
     async def reload() -> None:
@@ -141,18 +145,17 @@ async def _run_with_signals(
     code = await daemon.run(stop, Supervisor(os.environ), again, reload)
     last.args = [code]
     last.start()
+    if signals.are_held():
+        # The loop would let go of them at its end, and one of them end the program in its own way.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+        signals.end_with(code)
     return code
-
-
-def _check_file(path: str) -> None:
-    """ConfigError for what gives its text only once: read again, a pipe waits for ever, or says nothing at all."""
-    if path and Path(path).exists() and not Path(path).is_file():
-        raise ConfigError(f"--config: {path} cannot be read again: a file, and no pipe, is right")
 
 
 def _in_foreground() -> bool:
     """Whether this program is what its terminal is for at the moment, and not started to outlive it, as by nohup."""
-    return signal.getsignal(signal.SIGHUP) != signal.SIG_IGN and _foreground() == os.getpgrp()
+    return not signals.hang_up_was_ignored() and _foreground() == os.getpgrp()
 
 
 def _foreground() -> int | None:
@@ -178,8 +181,8 @@ async def _reload(daemon: Daemon, read_again: Callable[[], Config]) -> None:
 
     log.info("SIGHUP: the configuration is read again")
     try:
-        _check_file(daemon.settings.config)
-        config = read_again()
+        with only_files():
+            config = read_again()
         _say(config.notes)
         with placed(config.given):
             await daemon.change(config.settings, config.repositories)

@@ -103,7 +103,11 @@ def load_plugin(spec: str) -> type[Repository]:
     path, separator, name = spec.rpartition(":")
     if not separator or not path.endswith(".py") or not name.isidentifier():
         raise ConfigError(f"--plugin {spec}: file.py:Class is right")
-    if not Path(path).is_file():
+    try:
+        there = Path(path).is_file()
+    except OSError as error:  # its name is too long, or it is where we may not look
+        raise ConfigError(f"--plugin {spec}: {path} cannot be read: {error.strerror}") from error
+    if not there:
         raise ConfigError(f"--plugin {spec}: there is no file {path}")
     try:
         namespace = _execute(Path(path))

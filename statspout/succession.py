@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from statspout.delivery.calls import GivenUp
 from statspout.delivery.delivery import CLOSE_PATIENCE, Delivery
 from statspout.delivery.live import Live
 from statspout.repository import LiveRepository
@@ -28,6 +29,8 @@ class Succession:
         self._router = router
         self.ending: set[asyncio.Task[None]] = set()
         """Those that are no longer named, while they deliver what they have."""
+        self._given_up: dict[str, GivenUp] = {}
+        """What hangs of those that are no longer named, by name: they may be named again."""
 
     def of_name(self, name: str) -> Route | None:
         """The route that is there."""
@@ -50,9 +53,11 @@ class Succession:
         When ``stop`` is set meanwhile, who is no longer named is left in :attr:`ending`.
         """
         before = list(self._router.routes)
+        self._given_up = {name: calls for name, calls in self._given_up.items() if calls.hanging}
         self._router.routes[:] = [self.of_name(route.name) or route for route in routes]
         for route in routes:
-            if all(route.name != old.name for old in before) and not is_live(route):
+            if all(route.name != old.name for old in before) and isinstance(route, Delivery):
+                route.given_up = self._given_up.pop(route.name, route.given_up)
                 route.start()
         for route in before:
             if all(route.name != new.name for new in routes):
@@ -62,6 +67,8 @@ class Succession:
         await self._ended(stop)
 
     def _end(self, route: Route) -> None:
+        if isinstance(route, Delivery):
+            self._given_up[route.name] = route.given_up
         task = asyncio.create_task(route.stop(PATIENCE), name=f"end of {route.name}")
         self.ending.add(task)
         task.add_done_callback(self._is_over)
@@ -89,6 +96,8 @@ class Succession:
         else:
             self._router.routes[at] = new  # what comes meanwhile waits there
             await old.stop(PATIENCE)  # they may have a file in common
+            if isinstance(old, Delivery) and isinstance(new, Delivery):
+                new.given_up = old.given_up
             if not is_live(new):
                 new.start()
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from statspout.errors import ConfigError
+from statspout.files import Unreadable, read
+from statspout.logs import printed
 from statspout.options import Setting, bare, is_list, wanted
+
+_LARGEST_SECRET = 64 * 1024
+"""Bytes of a secret's file that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +98,17 @@ def typed(setting: Setting, value: Any, where: str) -> Any:
 def secret_file(path: str, where: str) -> str:
     """What the file holds, without white space around it, or ConfigError naming ``where`` its path was written."""
     try:
-        secret = Path(path).read_text().strip()
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigError(f"{where}: {path} cannot be read: {reason}") from error
+        data = read(path, _LARGEST_SECRET + 1, pipe=True)
+    except Unreadable as error:
+        raise ConfigError(f"{where}: {printed(path)} cannot be read: {error}") from error
+    if len(data) > _LARGEST_SECRET:
+        raise ConfigError(f"{where}: {printed(path)} is larger than {_LARGEST_SECRET // 1024} KiB: it is no secret")
+    try:
+        secret = data.decode().strip()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where}: {printed(path)} cannot be read: it is not text") from error
     if not secret:
-        raise ConfigError(f"{where}: {path} is empty: a file with the secret in it is right")
+        raise ConfigError(f"{where}: {printed(path)} is empty: a file with the secret in it is right")
     return secret
 
 

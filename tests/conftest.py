@@ -49,6 +49,7 @@ def secrets_of_its_own() -> Iterator[None]:
 
     yield
     logs._secrets.clear()
+    logs._hidden = ()
 
 
 class NotRun:

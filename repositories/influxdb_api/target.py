@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from statspout import ConfigError
+from statspout.files import Unreadable, check
 from statspout.logs import censored, hide
 from statspout.repositories.influxdb_api.troubles import told_os
 
@@ -82,8 +83,10 @@ def checked_ca(path: str, setting: str) -> str:
     import ssl
 
     try:
+        check(path)
         ssl.create_default_context(cafile=path)
-    except (OSError, ValueError) as error:
-        reason = "there are no PEM certificates in it" if isinstance(error, ssl.SSLError) else told_os(error)
-        raise ConfigError(f"--{setting}: {path} cannot be used: {reason}") from None
+    except Unreadable as error:
+        raise ConfigError(f"--{setting}: {path} cannot be used: {told_os(error.__cause__ or error)}") from None
+    except ssl.SSLError:
+        raise ConfigError(f"--{setting}: {path} cannot be used: there are no PEM certificates in it") from None
     return str(Path(path).absolute())

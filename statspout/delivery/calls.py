@@ -18,24 +18,39 @@ log = logging.getLogger("statspout.delivery")
 MOST_ABANDONED = 2
 """Calls that never returned and still may; with so many, nothing more is asked until one of them has."""
 
+MOST_OF_A_NAME = 8
+"""Likewise of a repository and of those before it that had its name. More than two: other settings may be what mends
+it, and so get calls of their own to lose; not without end, for each of them has a thread."""
+
+
+class GivenUp:
+    """The calls that were given up of all repositories that had one name, one after the other."""
+
+    def __init__(self) -> None:
+        self.hanging = 0
+        """Those that have not returned yet."""
+        self.late = 0
+        """Those that returned after all."""
+        self.returned = asyncio.Event()
+
 
 class Calls:
     """Calls ``repository`` and, when a call of it is overdue, a new one made from the same settings.
 
     A thread cannot be killed. The call that hangs keeps its thread and its instance, which is never called again;
-    what comes of it later is ignored and counted as ``late``.
+    what comes of it later is ignored and counted as late.
     """
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
-        self.late = 0
+        self.given_up = GivenUp()
+        """Of this one, and of whom it succeeds."""
         self.abandoned = 0
-        """Overdue calls that have not returned yet."""
+        """Overdue calls of this one that have not returned yet."""
         self.broken_off = ""
         """The method that was under way when the program's end broke it off."""
         self._worker = Worker(name_of(repository))
         self._replace = False
-        self._returned = asyncio.Event()
 
     async def __call__(self, method: str, *arguments: Any, deadline: float) -> None:
         """Call the method; Overdue when it does not return in so many seconds, else what it raises.
@@ -59,19 +74,27 @@ class Calls:
             self.broken_off = method
             raise
 
+    @property
+    def are_barred(self) -> bool:
+        """Whether nothing is asked until a call that hangs has returned."""
+        return self.abandoned >= MOST_ABANDONED or self.given_up.hanging >= MOST_OF_A_NAME
+
     async def _room(self, deadline: float) -> None:
         """Wait until one more call may hang."""
-        while self.abandoned >= MOST_ABANDONED:
-            self._returned.clear()
+        while self.are_barred:
+            self.given_up.returned.clear()
             try:
                 async with asyncio.timeout(None if deadline == math.inf else deadline):
-                    await self._returned.wait()
+                    await self.given_up.returned.wait()
             except TimeoutError:
-                raise RepositoryError(f"{self.abandoned} calls hang: nothing more is asked until one returns") from None
+                hanging = self.given_up.hanging
+                raise RepositoryError(f"{hanging} calls hang: nothing more is asked until one returns") from None
 
     def stop(self) -> None:
-        """End the thread after the call it is in."""
+        """End the thread after the call it is in. A coroutine that goes on though it was cancelled is given up."""
         self._worker.stop()
+        for call in list(self._worker.under_way):
+            self._abandon(call)
 
     def _abandon(self, call: asyncio.Task[Any]) -> None:
         self._worker.stop()
@@ -79,16 +102,19 @@ class Calls:
         self._replace = True
         if not call.done():
             self.abandoned += 1
+            self.given_up.hanging += 1
             call.add_done_callback(self._came_back)
 
     def _came_back(self, call: asyncio.Task[Any]) -> None:
         self.abandoned -= 1
-        self._returned.set()
+        self.given_up.hanging -= 1
+        self.given_up.returned.set()
         if call.cancelled():
             return
-        self.late += 1
+        self.given_up.late += 1
         error = call.exception()
         outcome = "succeeded" if error is None else f"failed: {error}"
-        still = f"; {counted(self.abandoned, 'other')} still hangs" if self.abandoned else ""
+        hanging = self.given_up.hanging
+        still = f"; {counted(hanging, 'other')} still {'hangs' if hanging == 1 else 'hang'}" if hanging else ""
         name = name_of(self.repository)
         log.info("%s: a call that was given up %s%s", name, outcome, still, extra=about(repository=name, error=error))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from statspout.delivery.backoff import Backoff
 from statspout.delivery.books import Books
-from statspout.delivery.calls import Calls
+from statspout.delivery.calls import Calls, GivenUp
 from statspout.delivery.lanes import Lanes
 from statspout.delivery.queue import Batch, Queue
 from statspout.delivery.sizing import Sizing
@@ -101,12 +101,21 @@ class Delivery:
     @property
     def late(self) -> int:
         """Calls that were given up, and returned after all."""
-        return self._calls.late
+        return self.given_up.late
 
     @property
     def stuck(self) -> int:
         """Calls that were given up and have not returned yet."""
-        return self._calls.abandoned
+        return self.given_up.hanging
+
+    @property
+    def given_up(self) -> GivenUp:
+        """Calls that were given up, of this one and of those of its name before it."""
+        return self._calls.given_up
+
+    @given_up.setter
+    def given_up(self, before: GivenUp) -> None:
+        self._calls.given_up = before
 
     # the router's side
 
@@ -177,6 +186,7 @@ class Delivery:
     def succeed(self, other: Delivery) -> None:
         """Begin where ``other``, which is retired, has ended: with its books, and with all that waits there."""
         self.books, self._queue, self.spool = other.books, other._queue, other.spool
+        self.given_up = other.given_up
         self.books.waiting = self._waiting
         self._overflowed(self._queue.resize(*self._room))
         self._lanes = Lanes(self._queue, self.spool)
@@ -213,7 +223,8 @@ class Delivery:
 
     async def _last_close(self, patience: float) -> None:
         error = await self._close(patience)
-        if error is not None and not isinstance(error, Overdue) and not self.stuck:
+        hangs = isinstance(error, Overdue) or self._calls.abandoned or self._calls.are_barred
+        if error is not None and not hangs:
             self.books.failures += 1
             self.close_failed = True
             self._log.warning("%s: close failed: %s", self.name, told(error), extra=about(error=told(error)))

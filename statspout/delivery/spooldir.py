@@ -37,7 +37,10 @@ class SpoolDirectory:
         """ConfigError when the directory, or the nearest that is there, cannot be written to. Nothing is made."""
         if "\0" in str(self.path):
             raise ConfigError(f"--spool.dir: {self.path} cannot be made: it has a NUL in it")
-        there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        try:
+            there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        except OSError as error:  # its name is too long, or it is where we may not look
+            raise ConfigError(f"--spool.dir: {self.path} cannot be made: {_reason(error)}") from error
         if not there.is_dir():
             raise ConfigError(f"--spool.dir: {there} is a file: a directory is right")
         if not os.access(there, os.W_OK | os.X_OK):

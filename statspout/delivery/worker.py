@@ -41,11 +41,15 @@ class Worker:
         self._name = name
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self.under_way: set[asyncio.Task[Any]] = set()
+        """Calls that have not ended on the loop, be they cancelled; what is left in the thread is not among them."""
 
     async def call(self, method: Callable[..., Any], *arguments: Any, deadline: float = math.inf) -> Any:
         """What ``method`` returns, or raises; Overdue after ``deadline`` seconds, and then this worker is of no use."""
         with concerning(repository=self._name):
             call = asyncio.create_task(self._called(method, arguments))
+        self.under_way.add(call)
+        call.add_done_callback(self.under_way.discard)
         is_coroutine = inspect.iscoroutinefunction(method)
         try:
             await asyncio.wait({call}, timeout=None if deadline == math.inf else deadline)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from statspout.client.mmap import default_glob
 from statspout.config import own_settings, placed, read
 from statspout.errors import ConfigError
+from statspout.files import Unreadable
+from statspout.files import read as read_file
 from statspout.logs import printed
 from statspout.options import Options, option, settings_of
 from statspout.settings import Settings
@@ -18,6 +20,9 @@ from statspout.web.tls import ServedTls, tls_of
 
 FILE = "MMASH_SETTINGS"
 """The variable that names the original's file of settings."""
+
+_LARGEST = 64 * 1024
+"""Bytes of it that are read."""
 
 _HOST, _PORT = "127.0.0.1", 5002
 _RIGHT = {"PORT": "a port", "DEBUG": "True or False"}
@@ -69,12 +74,9 @@ def asked(arguments: Sequence[str], environ: Mapping[str, str]) -> Asked:
 def file_settings(path: str) -> dict[str, Any]:
     """The names that the original knows, and their values. The file is not run: all else in it is a ConfigError."""
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - the user's text, which an error shows as it is
-            parsed = ast.parse(file.read())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{FILE}: {printed(path)} cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        parsed = ast.parse(read_file(path, _LARGEST, pipe=True).decode())
+    except (Unreadable, UnicodeDecodeError) as error:
+        raise ConfigError(f"{FILE}: {printed(path)} cannot be read: {error}") from error
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ConfigError(f"{FILE}: {printed(path)} is wrong: lines such as PORT = 5002 are right") from error
     found: dict[str, Any] = {}

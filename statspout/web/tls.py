@@ -8,12 +8,16 @@ import ssl
 from pathlib import Path
 
 from statspout.errors import ConfigError
+from statspout.files import Unreadable, read
 from statspout.logs import Limited, printed
 from statspout.settings import Settings
 
 _logger = logging.getLogger(__name__)
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
+_LARGEST = 4 * 2**20
+"""Bytes of a file that are looked at."""
 
 _State = tuple[tuple[int, int, int], ...]
 
@@ -101,8 +105,6 @@ def _look(path: str) -> tuple[int, int, int]:
 
 def _read(path: str, setting: str) -> bytes:
     try:
-        return Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"--{setting}: {printed(path)} cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        return read(path, _LARGEST)
+    except Unreadable as error:
+        raise ConfigError(f"--{setting}: {printed(path)} cannot be read: {error}") from error

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 from support.certificates import Authority
 from support.daemon import Daemon
@@ -116,11 +119,52 @@ def test_it_says_that_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr() == ("", f"statspout: http://{address}/readyz: Connection refused\n")
 
 
-@pytest.mark.parametrize("body", ["Welcome to nginx!", "[]", "{}"])
+ODD = '{"ready": 1, "reason": [], "containers": "x", "queued": {}, "dropped": null}'
+
+
+@pytest.mark.parametrize("body", ["Welcome to nginx!", "[]", "{}", "[" * 100_000, ODD])
 def test_it_knows_the_answer_of_somebody_else(body: str, capsys: pytest.CaptureFixture[str]) -> None:
     with served([Route("/readyz", lambda _: PlainTextResponse(body))]) as client:
         assert main(["health", f"--health.address=127.0.0.1:{client.port}"]) == 1
     assert capsys.readouterr().err.endswith("/readyz: the answer is not statspout's\n")
+
+
+def answering(*parts: bytes) -> Iterator[int]:
+    """A server of nothing but these bytes, the last of them over and over again."""
+
+    def serve() -> None:
+        with suppress(OSError), listening.accept()[0] as client:
+            client.recv(2**16)
+            for part in itertools.chain(parts, itertools.repeat(parts[-1], 100)):
+                client.sendall(part)
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("begins", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"])
+def test_an_answer_that_does_not_end_is_not_waited_for(
+    begins: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("statspout.cmd.health._PATIENCE", 0.5)
+    with contextmanager(answering)(begins, b"X: y\r\n") as port:
+        assert main(["health", f"--health.address=127.0.0.1:{port}"]) == 1
+    assert capsys.readouterr().err.endswith("/readyz: it did not answer within 0.5 s\n")
+
+
+def test_whoever_answers_has_a_short_line_that_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    state = {"ready": False, "reason": "\x1b[31mred\x07\n" * 100, "containers": 1, "queued": {}, "dropped": {}}
+    with served([Route("/readyz", lambda _: JSONResponse(state, 503))]) as client:
+        assert main(["health", f"--health.address=127.0.0.1:{client.port}"]) == 1
+    with contextmanager(answering)(b"\x00\x1b[31m\xff" * 1000 + b"\n") as port:
+        assert main(["health", f"--health.address=127.0.0.1:{port}"]) == 1
+    out, err = capsys.readouterr()
+    for line in (out, err):
+        assert line.removesuffix("\n").isprintable()
+        assert 100 < len(line) < 600
 
 
 @pytest.mark.parametrize(

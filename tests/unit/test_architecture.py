@@ -20,7 +20,7 @@ PACKAGE = Path(statspout.__file__).parent
 LAYERS = [
     ["client"],
     ["loglines"],
-    ["errors", "catalogue", "telemetry", "logs", "gathering", "notify"],
+    ["errors", "catalogue", "telemetry", "logs", "gathering", "notify", "files", "signals"],
     ["sample"],
     ["options"],
     ["values", "quantities", "statuses"],
@@ -93,9 +93,10 @@ def test_repositories_use_the_public_door_only() -> None:
     # Labels and scrapes: the same settings and formats in every repository that has tags, or is scraped.
     # Terminal: what is pure in stdout's table, and what it stands on. Quantities and statuses: one way to write 14d,
     # and one reading of what an HTTP server answers. Logs: a secret inside of a setting is hidden from them. Client:
-    # one way to write StatsD.
+    # one way to write StatsD. Files: one way to look at a file that a user names.
     modules_of_ours = {
-        "client", "shapes", "exposition", "catalogue", "labels", "logs", "quantities", "scrape", "statuses", "terminal",
+        "client", "shapes", "exposition", "catalogue", "files", "labels", "logs", "quantities", "scrape", "statuses",
+        "terminal",
     }  # fmt: skip
     wrong = [
         f"{path.name} imports {imported}"

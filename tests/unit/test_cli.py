@@ -200,6 +200,14 @@ WRONG = {
         [PLUGIN + "Lamp", "--repository=lamp", "--lamp.address=127.0.0.1:0", "--lamp.token-file={files}/secret"],
         "repository lamp: OSError: no light for ***",
     ),
+    "plugin of too long a name": (
+        [f"--plugin={'n' * 300}.py:X"],
+        "n.py cannot be read: File name too long",
+    ),
+    "spool of too long a name": (
+        ["--repository=webhook", "--webhook.url=http://x", f"--spool.dir={'n' * 300}"],
+        "n cannot be made: File name too long",
+    ),
     "missing secret": (
         [PLUGIN + "Vault", "--repository=vault", "--vault.token-file=/nowhere"],
         "--vault.token-file: /nowhere cannot be read: No such file",

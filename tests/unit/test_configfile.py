@@ -177,6 +177,7 @@ def test_what_is_wrong_is_one_line_with_the_file_and_the_key(file: Path, text: s
     [
         ("/nope.toml", "--config: /nope.toml cannot be read: No such file"),
         ("/", "--config: / cannot be read: Is a dir"),
+        ("/dev/zero", "--config: /dev/zero cannot be read: it is a device: a file is right"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_line(where: str, said: str) -> None:
@@ -189,9 +190,11 @@ def test_a_file_may_begin_with_a_mark_and_end_its_lines_as_others_do(file: Path)
     assert configure([f"--config={file}"], {}).settings.interval == 3
 
 
-def test_a_file_without_end_is_not_read_to_its_end() -> None:
-    with pytest.raises(ConfigError, match="--config: /dev/zero is larger than 4 MiB"):
-        configure(["--config=/dev/zero"], {})
+def test_a_file_without_end_is_not_read_to_its_end(file: Path) -> None:
+    with file.open("wb") as image:
+        image.truncate(2**40)
+    with pytest.raises(ConfigError, match=f"--config: {file} is larger than 4 MiB"):
+        configure([f"--config={file}"], {})
 
 
 def test_a_file_that_is_not_text_is_one_line(file: Path) -> None:

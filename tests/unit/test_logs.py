@@ -51,6 +51,16 @@ def test_a_secret_is_hidden_even_in_a_traceback(capsys: pytest.CaptureFixture[st
     assert err.count("***") >= 2
 
 
+def test_secrets_that_were_rotated_out_are_hidden_for_long_but_do_not_pile_up() -> None:
+    for number in range(logs.MOST_SECRETS + 100):
+        logs.hide("of-every-reload")
+        logs.hide(f"rotated-{number}")
+    last = logs.MOST_SECRETS + 99
+    assert logs.censored(f"of-every-reload rotated-{last} rotated-200") == "*** *** ***"
+    assert logs.censored("rotated-50") == "rotated-50"
+    assert len(logs._hidden) < 10 * logs.MOST_SECRETS
+
+
 def test_trouble_of_one_kind_is_told_three_times_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     limited = logs.Limited(logging.getLogger("statspout.t"), clock=lambda: now[0])

@@ -27,7 +27,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from statspout import ConfigError, Container, ContainerSample, Interface, Rejected, RepositoryError, logs
+from statspout import ConfigError, Container, ContainerSample, Interface, Rejected, RepositoryError
 from statspout.catalogue import ENTRIES
 from statspout.config import configure
 from statspout.logs import censored
@@ -43,11 +43,6 @@ NETWORK |= {"tx_bytes": 2020, "tx_packets": 20, "tx_errors": 0, "tx_dropped": 2}
 STARTED = Int64(1_487_070_001_123)
 PLACE = Place("statspout", "stats", "me", 10.0)
 BARE = ContainerSample(time_ns=5_000_000, host="h", container=Container(id="b" * 64, name="bare"))
-
-
-@pytest.fixture(autouse=True)
-def _hide_nothing_from_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_secrets", [])
 
 
 def read(one: ContainerSample, name: str = "own") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from statspout import ConfigError, Container, ContainerSample, Metric, logs
+from statspout import ConfigError, Container, ContainerSample, Metric
 from statspout.client.redis.addresses import address_of
 from statspout.client.redis.records import LABEL_SIZE
 from statspout.logs import censored
@@ -18,11 +18,6 @@ from statspout.repositories.redis_numbers import DEFAULT, Numbers
 from statspout.testing import sample
 
 SECOND = 10**9
-
-
-@pytest.fixture(autouse=True)
-def _hide_nothing_from_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_secrets", [])
 
 
 RIGHT = "redis://host:6379/0, rediss://host:6379 or unix:///path is right"

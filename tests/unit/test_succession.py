@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from support.standstill import PATIENCE
 
 from statspout import ContainerSample, Handling, Metric, Repository, Sample
 from statspout.delivery.backoff import Backoff
+from statspout.delivery.calls import MOST_ABANDONED, MOST_OF_A_NAME
 from statspout.delivery.delivery import Delivery
 from statspout.delivery.spooldir import SpoolDirectory
 from statspout.latest import Latest
@@ -135,6 +137,87 @@ def test_a_push_that_hangs_is_left_and_its_samples_go_to_the_next(monkeypatch: p
     asyncio.run(main())
     before.gate.set()
     assert told([after]) == [TIMES]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in (("delivery", "RETIRE_PATIENCE"), ("delivery", "CLOSE_PATIENCE"), ("worker", "_GRACE")):
+        monkeypatch.setattr(f"statspout.delivery.{module}.{name}", 0.02)
+    monkeypatch.setattr("statspout.succession.PATIENCE", 0.02)
+
+
+class Stubborn(Store):
+    """A coroutine that does not end when it is cancelled."""
+
+    async def push(self, batch: Sequence[Sample]) -> None:  # type: ignore[override]  # either kind is right
+        self.pushing.set()
+        while not self.gate.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+
+def threads_of_stores() -> int:
+    return sum(thread.name == "statspout-store" for thread in threading.enumerate())
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("kind", [Store, Stubborn])
+@pytest.mark.parametrize("named_anew", [False, True])
+def test_reloads_without_end_of_what_hangs_do_not_take_a_thread_each(kind: type[Store], named_anew: bool) -> None:
+    stores = [kind() for _ in range(15)]
+    for store in stores:
+        store.gate.clear()
+
+    async def main() -> None:
+        before, stop = threads_of_stores(), asyncio.Event()
+        router = Router([])
+        succession = Succession(router)
+        for store in stores:
+            await succession.route_to([route := delivery(store, push_timeout=0.1)], stop)
+            router.push_all(samples(3))
+            await asyncio.sleep(0.15)
+            if named_anew:
+                await succession.route_to([], stop)
+        stuck, threads = route.stuck, threads_of_stores() - before
+        for store in stores:
+            store.gate.set()
+        await asyncio.sleep(0.2)
+        assert (stuck, threads <= MOST_OF_A_NAME + 1) == (MOST_OF_A_NAME, True)
+        assert (route.stuck, route.late >= MOST_OF_A_NAME) == (0, True)
+        await route.stop(5)
+        assert route.books.balanced
+
+    asyncio.run(main())
+
+
+class Never(Store):
+    """Hangs in every instance, until all of them may go on."""
+
+    over = threading.Event()
+
+    def push(self, batch: Sequence[Sample]) -> None:
+        self.over.wait(10)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_other_settings_are_tried_though_what_was_before_them_hangs() -> None:
+    after = Store()
+
+    async def main() -> int:
+        old, new = delivery(Never(), push_timeout=0.1), delivery(after)
+        old.start()
+        old.put(samples(6))
+        async with asyncio.timeout(10):
+            while old.stuck < MOST_ABANDONED:  # noqa: ASYNC110 - it happens in threads
+                await asyncio.sleep(0.01)
+        await succeeded(old, new)
+        stuck = new.stuck
+        await new.stop(5)
+        return stuck
+
+    stuck = asyncio.run(main())
+    Never.over.set()
+    assert (stuck, told([after])) == (MOST_ABANDONED, [TIMES])
 
 
 def test_who_is_in_a_hurry_waits_for_no_push(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import responses
 from requests.exceptions import ChunkedEncodingError, ConnectTimeout, ReadTimeout
 
 import statspout
-from statspout import ConfigError, Rejected, RepositoryError, RetryAfter, TooLarge, logs
+from statspout import ConfigError, Rejected, RepositoryError, RetryAfter, TooLarge
 from statspout.config import configure
 from statspout.logs import censored
 from statspout.repositories.webhook import Webhook
@@ -18,11 +18,6 @@ from statspout.testing import sample, samples
 
 URL = "https://hooks.example/in"
 NOT_FOLLOWED = "redirects are not followed: --webhook.url has to be where it ends"
-
-
-@pytest.fixture(autouse=True)
-def _hide_nothing_from_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_secrets", [])
 
 
 def push(url: str = URL, count: int = 1, **settings: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+import stat
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -95,6 +97,8 @@ def check(address: Address, options: dict[str, Any]) -> None:
 def check_authority(path: str) -> None:
     """ValueError unless it is a file of certificates."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ValueError("it is no file")  # another kind may keep its reader waiting for ever
         ssl.create_default_context(cafile=path)
     except ssl.SSLError:
         raise ValueError(f"{path} has no certificate in it: a PEM file is right") from None

@@ -11,7 +11,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from statspout.files import Unreadable, read
 from statspout.sources.engine.tls import Tls
+
+_LARGEST = 4 * 2**20
+"""Bytes of a file that are read; what is larger is cut off, and so no JSON."""
 
 
 def _folder(environ: Mapping[str, str]) -> Path:
@@ -33,8 +37,8 @@ def tls_of_environment(environ: Mapping[str, str], verify: bool) -> Tls:
 def current_context(environ: Mapping[str, str]) -> str:
     """The current context's name; looked up without loading what reads a context, for most machines have none."""
     try:
-        found = json.loads((_folder(environ) / "config.json").read_bytes()).get("currentContext", "")
-    except (OSError, ValueError, AttributeError):
+        found = json.loads(_read(_folder(environ) / "config.json")).get("currentContext", "")
+    except (Unreadable, ValueError, AttributeError):
         return ""
     return found if isinstance(found, str) else ""
 
@@ -44,9 +48,9 @@ def contexts(environ: Mapping[str, str]) -> dict[str, tuple[Path, Mapping[str, A
     found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
     for file in sorted((_folder(environ) / "contexts" / "meta").glob("*/meta.json")):
         try:
-            said = json.loads(file.read_bytes())
+            said = json.loads(_read(file))
             found[str(said["Name"])] = (file, dict(said["Endpoints"]["docker"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (Unreadable, ValueError, KeyError, TypeError):
             continue
     return found
 
@@ -59,6 +63,10 @@ def tls_of_context(file: Path, verify: bool, skip: bool, origin: str) -> Tls:
     place = file.parents[2] / "tls" / file.parent.name / "docker"
     files = _pem_files(place)
     return Tls(any(files) or skip, *files, verify and not skip, origin)
+
+
+def _read(file: Path) -> bytes:
+    return read(str(file), _LARGEST)
 
 
 def _pem_files(place: Path, needed: Collection[str] = ()) -> tuple[str | None, str | None, str | None]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from pathlib import Path
 
 from statspout.errors import ConfigError
+from statspout.files import Unreadable, check
 from statspout.logs import printed
 
 
@@ -61,8 +61,6 @@ class Tls:
 def _check_readable(path: str | None, where: str) -> None:
     if path is not None:
         try:
-            Path(path).read_bytes()
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"{where}: {printed(path)} cannot be read: {getattr(error, 'strerror', error)}"
-            ) from error
+            check(path)
+        except Unreadable as error:
+            raise ConfigError(f"{where}: {printed(path)} cannot be read: {error}") from error

@@ -177,7 +177,8 @@ class Daemon:
         planned = planned_engines(settings, os.environ)
         engines = self._engines_of(planned, settings)
         applications = [self._kept_source(source, settings) for source in self._listening(settings, repositories)]
-        web = self._served(settings, routes, applications) if self._serves_other(settings, routes) else self.web
+        other = self._serves_other(settings, routes, applications)
+        web = self._served(settings, routes, applications) if other else self.web
         async with AsyncExitStack() as undo:
             await self._open_live(routes, undo)
             if web is not self.web:
@@ -199,9 +200,14 @@ class Daemon:
         route = self._succession.of_name(name_of(repository))
         return route if route is not None and same_repository(route.repository, repository) else None
 
-    def _serves_other(self, settings: Settings, routes: Sequence[Route]) -> bool:
+    def _serves_other(
+        self, settings: Settings, routes: Sequence[Route], applications: Sequence[ApplicationSource]
+    ) -> bool:
         live = [[route for route in each if is_live(route)] for each in (self.router.routes, routes)]
-        return live[0] != live[1] or changed(fields_of("web.", "health.", "listen.redis"), self.settings, settings)
+        serving = [[source for source in each if source.serves] for each in (self.applications, applications)]
+        return (live[0], serving[0]) != (live[1], serving[1]) or changed(
+            fields_of("web.", "health."), self.settings, settings
+        )
 
     def _kept_source(self, source: ApplicationSource, settings: Settings) -> ApplicationSource:
         """The one before, where nothing about it is other."""

@@ -79,6 +79,11 @@ class ApplicationSource(Source):
         """What it has for who asks the daemon over HTTP."""
         return iter(())
 
+    @property
+    def serves(self) -> bool:
+        """Whether it has anything for who asks over HTTP."""
+        return any(True for _ in self.served())
+
     def families(self) -> Iterator[Family | Histogram]:
         """Its counts, for the page of the daemon about itself."""
         return iter(())

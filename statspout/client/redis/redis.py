@@ -35,6 +35,30 @@ LONGEST_PAUSE = 30.0
 _MISSING = "redis is not installed: pip install 'statspout[redis]'"
 
 
+class Cancelled:
+    """Whether this task was asked to end since: redis-py may miss that in the middle of an answer, and go on.
+
+    ::
+
+        asked = Cancelled()
+        answer = await client.execute_command("PING")
+        asked.check()
+    """
+
+    def __init__(self) -> None:
+        from asyncio import current_task  # takes longer to load than all of this, and who has no tasks needs none
+
+        self._task = current_task()
+        self._before = self._task.cancelling() if self._task else 0
+
+    def check(self) -> None:
+        """CancelledError when it was."""
+        from asyncio import CancelledError
+
+        if self._task and self._task.cancelling() > self._before:
+            raise CancelledError
+
+
 class Gate:
     """Whether it is worth trying: after a failure not for a second, or ten times as long as that failure took."""
 

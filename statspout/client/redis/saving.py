@@ -8,7 +8,7 @@ from time import monotonic
 
 from statspout.client.losses import Kind, Losses
 from statspout.client.redis.records import Plain
-from statspout.client.redis.redis import Gate, async_redis, sync_redis
+from statspout.client.redis.redis import Cancelled, Gate, async_redis, sync_redis
 from statspout.client.redis.script import Call, calls, write, write_async
 from statspout.client.redis.settings import config
 
@@ -51,6 +51,14 @@ async def save_async(
     records: Sequence[Plain], namespace: str | None = None, *, strict: bool = False, keep: bool = False
 ) -> bool:
     """The same, for tasks."""
+    asked = Cancelled()
+    try:
+        return await _save_async(records, namespace, strict, keep)
+    finally:
+        asked.check()
+
+
+async def _save_async(records: Sequence[Plain], namespace: str | None, strict: bool, keep: bool) -> bool:
     gate = async_redis.gate
     if gate.shut() and not strict:
         return _away(records, keep, gate)

@@ -140,7 +140,7 @@ class Daemon:
             try:
                 if self.spools is not None:
                     self.spools.look_for_others([route.name for route in self.router.routes])
-                    if not any(isinstance(route, Delivery) and route.spool for route in self.router.routes):
+                    if not (self._spools_any or any(source.remembers for source in self.applications)):
                         log.warning("--spool.dir has no effect: no repository here stores for later")
                 for route in self.router.routes:
                     route.start()
@@ -155,6 +155,12 @@ class Daemon:
                     source.close()
                 stopping = [*(route.stop(PATIENCE) for route in self.router.routes), self.web.stop()]
                 tell_errors(await asyncio.gather(*stopping, *self._succession.ending, return_exceptions=True))
+                for source in self._sources:
+                    await source.settle(self.router)
+
+    @property
+    def _spools_any(self) -> bool:
+        return any(isinstance(route, Delivery) and route.spool for route in self.router.routes)
 
     def _announce(self) -> None:
         say_what_runs(self.settings, self.engines, self.router.routes)
@@ -281,6 +287,9 @@ class Daemon:
         say_what_is_heard(beginning, self.settings)
         for source in beginning:
             self._running.begin(source)
+        for source in ending:
+            if all(source.setting != new.setting for new in applications):
+                await source.settle(self.router)
 
     def _told(
         self, routes: list[Route], engines: list[WatchedEngine], web: WebServer, applications: list[ApplicationSource]

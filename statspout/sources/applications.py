@@ -52,6 +52,9 @@ class ApplicationSource(Source):
     setting: ClassVar[str]
     """What asks for it, such as ``listen.statsd``; all of its settings begin so."""
 
+    remembers: ClassVar[bool] = False
+    """Whether it keeps in ``--spool.dir`` how far it came."""
+
     def __init__(self, surroundings: Surroundings) -> None:
         self.surroundings = surroundings
 

@@ -23,6 +23,9 @@ BATCH = 1000
 LABELS = 200
 """Labels in a call at most: each takes as long as thirty records."""
 
+TOGETHER = 10
+"""Calls that are sent in one go: while the server is at one, it reads no more, and a client does not wait for ever."""
+
 CONTEXT = 65_536
 """Bytes of a context that are kept."""
 
@@ -125,10 +128,11 @@ class _Builder:
 
 
 def write(client: Client, todo: Iterable[Call]) -> list[Exception | None]:
-    """Send the calls, all in one go, and say of each what the server had against it.
+    """Send the calls, :data:`TOGETHER` in one go, and say of each what the server had against it.
 
     Where the server does not know the script it is told, and these calls go again. What the client raises when the
-    server is away or does not answer is raised here; then any of the calls may have been done, or none.
+    server is away or does not answer is raised here; then any of the calls may have been done, or none. Where some are
+    answered already, it is said of all others.
     """
     steps = _writing(client, list(todo))
     try:
@@ -163,6 +167,18 @@ async def write_async(client: Client, todo: Iterable[Call]) -> list[Exception | 
 
 
 def _writing(client: Client, todo: Sequence[Call]) -> Steps[list[Exception | None]]:
+    answers: list[Any] = []
+    for at in range(0, len(todo), TOGETHER):
+        try:
+            answers += yield from _written(client, todo[at : at + TOGETHER])
+        except Exception as error:
+            if not answers:
+                raise
+            return [*answers, *[error] * (len(todo) - len(answers))]
+    return answers
+
+
+def _written(client: Client, todo: Sequence[Call]) -> Steps[list[Exception | None]]:
     answers = yield from _sent(client, [one.command() for one in todo])
     unknown = _unknown(answers)
     if unknown:
@@ -194,9 +210,14 @@ def _is_cluster(client: Client) -> bool:
     return "Cluster" in type(client).__name__
 
 
+def is_answer(error: Exception) -> bool:
+    """Whether the server said so. Forks of redis-py call theirs the same."""
+    return any(kind.__name__ == "ResponseError" for kind in type(error).__mro__)
+
+
 def _answered(error: Exception) -> Exception:
-    """The error, if it is an answer of the server; else it is raised. Forks of redis-py call theirs the same."""
-    if not any(kind.__name__ == "ResponseError" for kind in type(error).__mro__):
+    """The error, if it is an answer of the server; else it is raised."""
+    if not is_answer(error):
         raise error
     return error
 

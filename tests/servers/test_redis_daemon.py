@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -349,3 +351,27 @@ def test_what_is_recorded_is_served_by_the_daemon_to_who_has_its_token(
         answer = client.ask(path, headers={"Authorization": "Bearer open-sesame"})
         assert (answer.status, answer.json()["avg"]) == (200, 220.0)
         assert client.ask("/api/v1/stats/none", headers={"Authorization": "Bearer open-sesame"}).status == 404
+
+
+def test_a_reload_serves_what_is_recorded_or_serves_it_no_more(
+    redis: Any, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    file, port = tmp_path / "statspout.toml", free_port()
+    source, address = f'listen.redis = "{redis_server.url}"\n', f'listen.redis-address = "127.0.0.1:{port}"\n'
+    file.write_text(source)
+    with Daemon(*COMMON, f"--config={file}") as daemon:
+        has_looked(daemon)
+        file.write_text(source + address)
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_line(" listen.redis-address: http://127.0.0.1:")
+        assert Client(port).ask("/api/v1/available-stats").status == 200
+        file.write_text(source)
+        daemon.signal(signal.SIGHUP)
+        daemon.eventually(lambda: not listens(port))
+
+
+def listens(port: int) -> bool:
+    with suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False

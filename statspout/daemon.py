@@ -140,7 +140,7 @@ class Daemon:
             try:
                 if self.spools is not None:
                     self.spools.look_for_others([route.name for route in self.router.routes])
-                    if not any(isinstance(route, Delivery) and route.spool for route in self.router.routes):
+                    if not (self._spools_any or any(source.remembers for source in self.applications)):
                         log.warning("--spool.dir has no effect: no repository here stores for later")
                 for route in self.router.routes:
                     route.start()
@@ -155,6 +155,12 @@ class Daemon:
                     source.close()
                 stopping = [*(route.stop(PATIENCE) for route in self.router.routes), self.web.stop()]
                 tell_errors(await asyncio.gather(*stopping, *self._succession.ending, return_exceptions=True))
+                for source in self._sources:
+                    await source.settle(self.router)
+
+    @property
+    def _spools_any(self) -> bool:
+        return any(isinstance(route, Delivery) and route.spool for route in self.router.routes)
 
     def _announce(self) -> None:
         say_what_runs(self.settings, self.engines, self.router.routes)
@@ -177,7 +183,8 @@ class Daemon:
         planned = planned_engines(settings, os.environ)
         engines = self._engines_of(planned, settings)
         applications = [self._kept_source(source, settings) for source in self._listening(settings, repositories)]
-        web = self._served(settings, routes, applications) if self._serves_other(settings, routes) else self.web
+        other = self._serves_other(settings, routes, applications)
+        web = self._served(settings, routes, applications) if other else self.web
         async with AsyncExitStack() as undo:
             await self._open_live(routes, undo)
             if web is not self.web:
@@ -199,9 +206,14 @@ class Daemon:
         route = self._succession.of_name(name_of(repository))
         return route if route is not None and same_repository(route.repository, repository) else None
 
-    def _serves_other(self, settings: Settings, routes: Sequence[Route]) -> bool:
+    def _serves_other(
+        self, settings: Settings, routes: Sequence[Route], applications: Sequence[ApplicationSource]
+    ) -> bool:
         live = [[route for route in each if is_live(route)] for each in (self.router.routes, routes)]
-        return live[0] != live[1] or changed(fields_of("web.", "health.", "listen.redis"), self.settings, settings)
+        serving = [[source for source in each if source.serves] for each in (self.applications, applications)]
+        return (live[0], serving[0]) != (live[1], serving[1]) or changed(
+            fields_of("web.", "health."), self.settings, settings
+        )
 
     def _kept_source(self, source: ApplicationSource, settings: Settings) -> ApplicationSource:
         """The one before, where nothing about it is other."""
@@ -275,6 +287,9 @@ class Daemon:
         say_what_is_heard(beginning, self.settings)
         for source in beginning:
             self._running.begin(source)
+        for source in ending:
+            if all(source.setting != new.setting for new in applications):
+                await source.settle(self.router)
 
     def _told(
         self, routes: list[Route], engines: list[WatchedEngine], web: WebServer, applications: list[ApplicationSource]

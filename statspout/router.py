@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from statspout.delivery.books import Books
@@ -35,6 +37,9 @@ class Route(Protocol):
     def settle(self) -> None:
         """Take note that nothing more comes for a while: what waits may as well go now."""
 
+    async def kept(self) -> None:
+        """Return when all that it took until now is stored, on disk or given up."""
+
     def clear(self, container: Container) -> None:
         """Take the word that this container is gone."""
 
@@ -64,6 +69,12 @@ class Router:
             route.put(samples)
             if last:
                 route.settle()
+
+    async def kept(self, patience: float) -> None:
+        """Return when every repository has what was pushed until now, or it is on disk; or after ``patience``."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await asyncio.gather(*(route.kept() for route in self.routes))
 
     def _of_living(self, samples: Sequence[Sample]) -> Sequence[Sample]:
         gone = self._gone

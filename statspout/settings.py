@@ -207,7 +207,9 @@ class Settings(Options):
         help="The most series that are taken from them; files for which there is no room are left out, and counted.",
     )
     spool_dir: str = option(
-        name="spool.dir", default="", help="Keep on disk, in this directory, what a repository could not store yet."
+        name="spool.dir",
+        default="",
+        help="Keep on disk, in this directory, what a repository could not store yet, and how far `listen.redis` came.",
     )
     spool_max_bytes: str = option(
         name="spool.max-bytes", default="1GiB", help="The most of it for each repository; the oldest samples go first."

@@ -12,13 +12,16 @@ from statspout.sample import Container, Sample
 
 
 class Sink(Protocol):
-    """Where a source puts what it has. The calls return at once, and belong to the loop's thread."""
+    """Where a source puts what it has. The calls but :meth:`kept` return at once; all belong to the loop's thread."""
 
     def push(self, sample: Sample) -> None:
         """Take one sample."""
 
     def push_all(self, samples: Sequence[Sample], *, last: bool = True) -> None:
         """Take the samples of a sweep, in order; with ``last``, it has no more of them for an interval."""
+
+    async def kept(self, patience: float) -> None:
+        """Return when all that it took until now is stored, on disk or given up; or after so many seconds."""
 
     def begin(self, container: Container) -> None:
         """Take note that this run of this container is watched from now on; only needed after a clear of it."""
@@ -30,8 +33,8 @@ class Sink(Protocol):
 class Source(ABC):
     """Something that produces samples for as long as it is run.
 
-    :meth:`open` comes first, :meth:`finish` when nobody runs it any more, and :meth:`close` last, also without the
-    others: a program that ends at once, or takes one sample of everybody, opens nothing.
+    :meth:`open` comes first, :meth:`finish` when nobody runs it any more, and :meth:`close` then, also without the
+    others: a program that ends at once, or takes one sample of everybody, opens nothing. :meth:`settle` is last.
     """
 
     async def open(self) -> None:
@@ -48,6 +51,10 @@ class Source(ABC):
 
     def close(self) -> None:
         """Release everything. Harmless when not open."""
+        return
+
+    async def settle(self, sink: Sink) -> None:  # noqa: ARG002 - for subclasses
+        """It is closed, and nobody goes on for it: remember how far it came, once what it gave is safe in ``sink``."""
         return
 
 

@@ -43,6 +43,9 @@ _QUICK_FLUSH = 0.5
 _SETTLED = 0.9
 """The share of the flush interval after which a push may be early: no sweep is on time to the millisecond."""
 
+_KEPT = 0.1
+"""Seconds between two looks whether what waits is on disk: it is within a second, and nobody waits for it often."""
+
 CLOSE_PATIENCE = 2.0
 """Seconds for a close, after which the repository is left to itself."""
 
@@ -141,6 +144,12 @@ class Delivery:
         """Deliver what waits without waiting for more, unless that were more pushes than without such words."""
         if self._queue and time.monotonic() - self._pushed >= _SETTLED * self._flush:
             self._full.set()
+
+    async def kept(self) -> None:
+        """Return when all that was put until now is done with, or on disk."""
+        until = time.monotonic()
+        while self._queue.only_in_memory(until):  # noqa: ASYNC110 - an event would be set by each push, for few who ask
+            await asyncio.sleep(_KEPT)
 
     def clear(self, container: Container) -> None:
         """Queue the word that this container is gone, where the repository has use for it."""

@@ -44,6 +44,9 @@ class Live:
     def settle(self) -> None:
         """Nothing waits here."""
 
+    async def kept(self) -> None:
+        """Nothing waits here."""
+
     def _put(self, sample: Sample) -> None:
         if not (isinstance(sample, self.repository.accepts) and self._selection.takes(sample)):
             self.books.filtered += 1

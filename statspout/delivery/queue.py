@@ -251,6 +251,10 @@ class Queue:
             yield from self.in_flight.segments
         yield from (item for item in self._items if isinstance(item, Segment))
 
+    def only_in_memory(self, until: float) -> bool:
+        """Whether a sample that came by then, in monotonic seconds, is neither done with nor on disk."""
+        return any(segment.samples and not segment.row and segment.born <= until for segment in self.segments())
+
     def _land(self) -> Batch:
         batch, self.in_flight = self.in_flight, None
         assert batch is not None, "no batch is out"

@@ -55,6 +55,9 @@ class ApplicationSource(Source):
     others: ClassVar[tuple[str, ...]] = ("interval",)
     """The fields of the settings that it heeds beside its own."""
 
+    remembers: ClassVar[bool] = False
+    """Whether it keeps in ``--spool.dir`` how far it came."""
+
     def __init__(self, surroundings: Surroundings) -> None:
         self.surroundings = surroundings
 
@@ -81,6 +84,11 @@ class ApplicationSource(Source):
     def served(self) -> Iterator[Served]:
         """What it has for who asks the daemon over HTTP."""
         return iter(())
+
+    @property
+    def serves(self) -> bool:
+        """Whether it has anything for who asks over HTTP."""
+        return any(True for _ in self.served())
 
     def families(self) -> Iterator[Family | Histogram]:
         """Its counts, for the page of the daemon about itself."""

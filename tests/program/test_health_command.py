@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator

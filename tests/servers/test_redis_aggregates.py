@@ -202,6 +202,41 @@ def test_an_update_that_cannot_be_done_does_nothing(redis: Any, wrong: str) -> N
     assert len(redis.keys("*COUNT*")) == 1
 
 
+@pytest.mark.parametrize("wrong", ["HISTORY", "INDEX"])
+def test_nor_does_one_of_labels_that_are_known(redis: Any, wrong: str) -> None:
+    record(redis, "x", [1])
+    record(redis, "y", [1])
+    key = SPACE.index if wrong == "INDEX" else SPACE.key(wrong, "y")
+    redis.delete(key)
+    redis.set(key, "not what it should be")
+    before = kept(redis, "x")
+    (error,) = write(redis, calls([(1.0, "x", 5, None), (1.0, "y", 5, "why")], SPACE, 1000))
+    assert "WRONGTYPE" in str(error)
+    assert kept(redis, "x") == before
+    assert redis.get(SPACE.key("COUNT", "y")) == b"1"
+
+
+def test_what_is_written_at_once_goes_in_parts_and_what_was_answered_is_not_lost(redis: Any) -> None:
+    records = [(1.0, f"label {n}", n, None) for n in range(5000)]
+    todo, sent = list(calls(records, SPACE, 1000)), list[int]()
+
+    class Breaking:
+        """A client that loses its connection behind the first part."""
+
+        execute_command = redis.execute_command
+
+        def pipeline(self, transaction: bool) -> Any:
+            if sent:
+                raise ConnectionResetError("gone")
+            sent.append(1)
+            return redis.pipeline(transaction=transaction)
+
+    answers = write(Breaking(), todo)
+    stored = sum(call.records for call, error in zip(todo, answers, strict=True) if error is None)
+    assert 0 < stored < 5000
+    assert redis.zcard(SPACE.index) == stored
+
+
 def test_eight_processes_on_one_label_lose_nothing(redis: Any, redis_server: Any) -> None:
     code = (
         "import sys; from statspout.client.redis import Stats, config, lost\n"

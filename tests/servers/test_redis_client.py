@@ -106,6 +106,31 @@ def test_what_a_task_leaves_open_is_closed(redis: Any, redis_server: RedisServer
     assert fetch_stats("x").count == 2
 
 
+def test_a_task_that_is_cancelled_at_whatever_step_of_a_write_is_cancelled(redis: Any) -> None:
+    async def write_on() -> None:
+        async with async_redis():
+            while True:
+                async with Stats() as stat:
+                    stat("x", 1)
+                    stat("y", 1)
+
+    async def main() -> int:
+        ended = 0
+        for steps in range(80):
+            task = asyncio.create_task(write_on())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            done, _ = await asyncio.wait({task}, timeout=0.5)
+            ended += len(done)
+            for _ in range(50):  # until it listens
+                task.cancel()
+                await asyncio.wait({task}, timeout=0.1)
+        return ended
+
+    assert asyncio.run(main()) == 80
+
+
 def test_a_task_that_is_cancelled_while_it_writes_is_cancelled(redis: Any, redis_server: RedisServer) -> None:
     async def work() -> None:
         async with Stats() as stat:
@@ -145,12 +170,13 @@ def test_a_child_writes_its_own_and_nothing_of_its_parent(redis: Any) -> None:
     assert lost() == {}
 
 
-def test_a_child_of_many_threads_can_write(redis: Any, redis_server: RedisServer) -> None:
+@pytest.mark.parametrize("begin", ["push_stat('parent', 1)", "pass  # the threads load redis-py"])
+def test_a_child_of_many_threads_can_write(redis: Any, redis_server: RedisServer, begin: str) -> None:
     code = (
         "import os, signal, threading\n"
         "from statspout.client.redis import Stats, config, lost, push_stat\n"
         f"config.redis_url = {redis_server.url!r}\n"
-        "push_stat('parent', 1)  # redis-py is loaded: a child of the middle of an import can never import that\n"
+        f"{begin}\n"
         "over = False\n"
         "def work():\n"
         "    while not over:\n"

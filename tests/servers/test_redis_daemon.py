@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,8 @@ from support.redis import RedisServer, settings
 from support.web import Client
 
 from statspout.client.redis import Stats, available_stats, fetch_stats
+from statspout.sources.apps.redis.cursors import Cursor
+from statspout.sources.apps.redis.place import PlaceFile
 from statspout.testing import FakeEngine
 
 
@@ -161,6 +167,120 @@ def test_a_reload_goes_on_where_it_was(redis: Any, redis_server: RedisServer, tm
         assert [line["value"] for line in reported(daemon, "x")] == [1, 2]
 
 
+@pytest.fixture
+def influxdb(influxd: Influxd, tmp_path: Path) -> tuple[str, ...]:
+    """Where a daemon that outlasts itself writes to; each test has a database of its own."""
+    return (
+        f"--influxdb.url={influxd.url}", f"--influxdb.database={tmp_path.name}",
+        f"--spool.dir={tmp_path / 'spool'}", "--listen.redis-interval=0.2", *COMMON,
+    )  # fmt: skip
+
+
+def rows_of(influxd: Influxd, database: str) -> list[float]:
+    return sorted(row["value"] for row in influxd.rows(database) if row["measurement"] == "x")
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_what_is_recorded_while_the_daemon_is_down_arrives_once(
+    redis: Any,
+    redis_server: RedisServer,
+    influxd: Influxd,
+    influxdb: tuple[str, ...],
+    tmp_path: Path,
+    end: signal.Signals,
+) -> None:
+    record(-1)
+    for start in range(3):
+        with Daemon(*influxdb, f"--listen.redis={redis_server.url}", "--repository=influxdb") as daemon:
+            has_looked(daemon)
+            record(10 * start + 1)
+            daemon.eventually(lambda: 10 * start + 1 in rows_of(influxd, tmp_path.name))  # noqa: B023 - called at once
+            daemon.eventually(lambda: is_kept(redis, tmp_path))
+            daemon.signal(end)
+            daemon.wait()
+        record(10 * start + 2)
+    with Daemon(*influxdb, f"--listen.redis={redis_server.url}", "--repository=influxdb,stdout") as daemon:
+        daemon.eventually(lambda: len(rows_of(influxd, tmp_path.name)) >= 6)
+        daemon.eventually(lambda: len(reported(daemon, "x")) == 1)
+        assert daemon.terminate() == 0
+        assert [line["value"] for line in reported(daemon, "x")] == [22], "nothing that was told comes again"
+    assert rows_of(influxd, tmp_path.name) == [1, 2, 11, 12, 21, 22]
+
+
+def record(value: float) -> None:
+    with Stats(strict=True) as stat:
+        stat("x", value)
+
+
+def is_kept(redis: Any, work: Path) -> bool:
+    """Whether the daemon's file has all that is in the history by now."""
+    found = PlaceFile(work / "spool").load()
+    place = None if found is None else found[1].get("x")
+    return place is not None and Cursor.from_place(place).count == int(redis.get("AKA-STATS::COUNT::x"))
+
+
+def test_killed_again_and_again_under_load_a_daemon_loses_no_record(
+    redis: Any, redis_server: RedisServer, influxd: Influxd, influxdb: tuple[str, ...], tmp_path: Path
+) -> None:
+    recorded, stop = list[int](), threading.Event()
+
+    def record_on() -> None:
+        while not stop.is_set():
+            with Stats(strict=True) as stat:
+                for value in range(len(recorded), len(recorded) + 5):
+                    stat("x", value)
+                    recorded.append(value)
+            time.sleep(0.05)
+
+    with settings(redis_server.url, history_size=100_000):
+        writer = threading.Thread(target=record_on)
+        for seconds in (0.3, 1.1, 1.9, 0.7):
+            with Daemon(*influxdb, f"--listen.redis={redis_server.url}", "--repository=influxdb") as daemon:
+                daemon.eventually(lambda: PlaceFile(tmp_path / "spool").load())
+                if not writer.is_alive():
+                    writer.start()
+                time.sleep(seconds)
+                daemon.signal(signal.SIGKILL)
+                daemon.wait()
+        stop.set()
+        writer.join()
+        with Daemon(*influxdb, f"--listen.redis={redis_server.url}", "--repository=influxdb") as daemon:
+            daemon.eventually(lambda: len(rows_of(influxd, tmp_path.name)) >= len(recorded), 20)
+            assert counted(daemon, "statspout_redis_missed_total") == 0
+            assert daemon.terminate() == 0
+    assert rows_of(influxd, tmp_path.name) == recorded, "a repeated point is the point that it was"
+
+
+def test_without_a_directory_it_is_said_what_is_not_read(redis: Any, redis_server: RedisServer) -> None:
+    with Daemon(*COMMON, f"--listen.redis={redis_server.url}") as daemon:
+        daemon.wait_for_line("listen.redis: without --spool.dir, what is recorded while this does not run is not read")
+
+
+def test_a_reload_and_a_restart_behind_it_go_on_where_it_was(
+    redis: Any, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "statspout.toml"
+    line = f'listen.redis = "{redis_server.url}"\nlisten.redis-interval = '
+    common = (*COMMON, f"--config={file}", f"--spool.dir={tmp_path / 'spool'}")
+    file.write_text(f"{line}0.2\n")
+    with Daemon(*common) as daemon:
+        has_looked(daemon)
+        record(1)
+        daemon.eventually(lambda: len(reported(daemon, "x")) == 1)
+        file.write_text(f"{line}0.3\n")
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_line("reloaded: ")
+        record(2)
+        daemon.eventually(lambda: len(reported(daemon, "x")) == 2)
+        assert daemon.terminate() == 0
+        assert "--spool.dir has no effect" not in daemon.log
+    record(3)
+    with Daemon(*common) as daemon:
+        daemon.eventually(lambda: reported(daemon, "x"))
+        assert daemon.terminate() == 0
+        assert [line["value"] for line in reported(daemon, "x")] == [3]
+
+
 def test_over_tls_and_with_a_password_in_both_directions(tmp_path: Path) -> None:
     authority, port = Authority(tmp_path / "authority"), free_port()
     (tmp_path / "password").write_text("pa55-word")
@@ -232,3 +352,27 @@ def test_what_is_recorded_is_served_by_the_daemon_to_who_has_its_token(
         answer = client.ask(path, headers={"Authorization": "Bearer open-sesame"})
         assert (answer.status, answer.json()["avg"]) == (200, 220.0)
         assert client.ask("/api/v1/stats/none", headers={"Authorization": "Bearer open-sesame"}).status == 404
+
+
+def test_a_reload_serves_what_is_recorded_or_serves_it_no_more(
+    redis: Any, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    file, port = tmp_path / "statspout.toml", free_port()
+    source, address = f'listen.redis = "{redis_server.url}"\n', f'listen.redis-address = "127.0.0.1:{port}"\n'
+    file.write_text(source)
+    with Daemon(*COMMON, f"--config={file}") as daemon:
+        has_looked(daemon)
+        file.write_text(source + address)
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_line(" listen.redis-address: http://127.0.0.1:")
+        assert Client(port).ask("/api/v1/available-stats").status == 200
+        file.write_text(source)
+        daemon.signal(signal.SIGHUP)
+        daemon.eventually(lambda: not listens(port))
+
+
+def listens(port: int) -> bool:
+    with suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 import time
@@ -18,6 +19,11 @@ from statspout.client.redis import Stats, config, push_stat
 from statspout.client.redis.keys import PROCESS, Keyspace
 from statspout.errors import SourceError
 from statspout.repositories.redis import Redis
+from statspout.router import Router
+from statspout.settings import Settings
+from statspout.sources.applications import Surroundings
+from statspout.sources.apps.redis.source import RedisSource
+from statspout.telemetry import Heard
 from statspout.testing import sample
 
 
@@ -45,6 +51,28 @@ def test_from_now_on_every_record_is_told_once(redis: Any) -> None:
     record("x", 6)
     assert looker.values() == [("x", 6)]
     assert (looker.reader.counts.missed, looker.reader.counts.labels) == (0, 2)
+
+
+def test_cancelled_at_whatever_step_of_a_look_it_ends(redis: Any, redis_server: RedisServer) -> None:
+    record("x", 1)
+
+    async def main() -> int:
+        settings = Settings(listen_redis=redis_server.url, listen_redis_interval=0.1)
+        ended = 0
+        for steps in range(60):
+            source = RedisSource(Surroundings(settings, [], lambda: "here", Heard()))
+            running = asyncio.create_task(source.run(Router([])))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            running.cancel()
+            done, _ = await asyncio.wait({running}, timeout=1)
+            ended += len(done)
+            while not running.done():  # until it listens
+                running.cancel()
+                await asyncio.wait({running}, timeout=0.1)
+        return ended
+
+    assert asyncio.run(main()) == 60
 
 
 def test_from_the_oldest_on_all_that_is_there_is_told_too(redis: Any) -> None:

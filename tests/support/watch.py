@@ -40,6 +40,8 @@ class Watch:
         for sample in samples:
             self.push(sample)
 
+    async def kept(self, patience: float) -> None: ...
+
     def begin(self, container: Container) -> None: ...
 
     def clear(self, container: Container) -> None:

@@ -82,6 +82,27 @@ def test_what_is_no_finite_number_is_refused_and_counted(
             call_it("x", given)
 
 
+class Odd:
+    """A thing that cannot be made a number or a text."""
+
+    def __float__(self) -> float:
+        raise RuntimeError("no")
+
+    __str__ = __float__  # type: ignore[assignment]  # that is the point
+
+
+@pytest.mark.parametrize(
+    "odd", [{"value": Odd()}, {"context": Odd()}, {"extra_labels": {"k": Odd()}}, {"extra_labels": 5}]
+)
+def test_whatever_a_foreign_object_raises_is_counted_and_not_raised(odd: Any, mock_stats: Written) -> None:
+    given = {"label": "x", "value": 1, **odd}
+    Stats()(**given)
+    push_stat(**given)
+    asyncio.run(push_stat_async(**given))
+    assert lost() == {"bad_value": 3}
+    assert not mock_stats
+
+
 @pytest.mark.parametrize(
     "label", ["", None, 5, b"x", "\udcff", "x" * 8193, "ü" * 4097, ["x"]], ids=lambda x: repr(x)[:9]
 )
@@ -289,9 +310,17 @@ def test_what_could_not_be_written_in_the_middle_waits_for_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1", "redis://127.0.0.1:port", "redis://127.0.0.1:1/x?socket_timeout=x", ""]
+    "url",
+    [
+        "http://127.0.0.1",
+        "redis://127.0.0.1:port",
+        "redis://127.0.0.1:1/x?socket_timeout=x",
+        "",
+        "redis://h?what=1",
+        None,
+    ],
 )
-def test_a_wrong_address_is_a_redis_that_is_away(url: str) -> None:
+def test_a_wrong_address_is_a_redis_that_is_away(url: Any) -> None:
     config.redis_url = url
     push_stat("x", 1)
     asyncio.run(push_stat_async("x", 1))

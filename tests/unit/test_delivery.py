@@ -20,6 +20,7 @@ from statspout import (
     Metric,
     Rejected,
     Repository,
+    RepositoryError,
     RetryAfter,
     Sample,
     TooLarge,
@@ -154,6 +155,23 @@ def test_a_sweep_of_which_nothing_is_wanted_hastens_nothing() -> None:
         assert delivery.books.queued == 1
 
     deliver(Slow(), work, include=("web",))
+
+
+@pytest.mark.parametrize(("failures", "patience", "stored"), [(2, 30.0, 5), (1000, 0.2, 0)])
+def test_what_was_pushed_is_waited_for_until_it_is_stored_and_not_for_ever(
+    failures: int, patience: float, stored: int
+) -> None:
+    async def main() -> None:
+        recorder = Recorder()
+        recorder.script = [RepositoryError("away")] * failures
+        router = Router([Delivery(recorder, backoff=quick())])
+        router.routes[0].start()
+        router.push_all(samples(5))
+        await router.kept(patience)
+        assert len(recorder.stored) == stored
+        await router.routes[0].stop(0)
+
+    asyncio.run(main())
 
 
 def times(stored: Sequence[Sample]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 import tracemalloc
 
 import msgspec
@@ -320,3 +321,21 @@ def test_what_was_too_large_is_not_tried_again_soon() -> None:
         assert sizing.next == 500
     sizing.stored(500)
     assert sizing.next == 1000
+
+
+def test_what_came_by_then_is_only_in_memory_until_it_is_done_with_or_on_disk() -> None:
+    queue = Queue(10, segment=1)
+    queue.put(samples(2))
+    now = time.monotonic()
+    assert queue.only_in_memory(now)
+    first, second = queue.segments()
+    first.row = 1
+    assert queue.only_in_memory(now)
+    assert not queue.only_in_memory(first.born - 1)
+    second.row = 2
+    assert not queue.only_in_memory(now)
+    second.row = 0
+    queue.take(2)
+    assert queue.only_in_memory(now), "in flight is not stored"
+    queue.finish()
+    assert not queue.only_in_memory(now)

@@ -41,7 +41,7 @@ def told(cursor: Cursor, label: Label) -> tuple[list[float], int]:
         news = cursor.news(answer)
         if news is not None:
             missed += news.missed
-            found += cursor.told(answer, news)
+            found += (entry.text for entry in cursor.told(answer, news))
         if cursor.count == label.total:
             break
     return [float(entry.partition(b";")[0]) for entry in found], missed
@@ -75,9 +75,22 @@ def test_an_older_state_of_the_same_series_brings_only_what_came_behind_it(more:
     assert told(cursor, older) == (list(range(100, 100 + more)), 0)
 
 
+def test_of_equal_times_each_has_a_number_over_a_restart_too() -> None:
+    cursor, label = Cursor(), Label()
+    numbers = []
+    for times in ([1, 1], [1, 2, 2]):
+        label.add(*times)
+        answer = label.answer(*cursor.wanted(label.total))
+        news = cursor.news(answer)
+        assert news is not None
+        numbers += [entry.alike for entry in cursor.told(answer, news)]
+        cursor = Cursor.from_place(cursor.place)
+    assert numbers == [0, 1, 2, 0, 1]
+
+
 @given(
     history=st.integers(1, 40),
-    steps=st.lists(st.tuples(st.sampled_from(["add", "look", "anew"]), st.integers(1, 30)), max_size=30),
+    steps=st.lists(st.tuples(st.sampled_from(["add", "look", "anew", "restart"]), st.integers(1, 30)), max_size=30),
 )
 def test_whatever_happens_nothing_is_told_twice_and_the_books_balance(
     history: int, steps: Sequence[tuple[str, int]]
@@ -86,6 +99,9 @@ def test_whatever_happens_nothing_is_told_twice_and_the_books_balance(
     seen: list[float] = []
     missed = 0
     for what, count in [*steps, ("look", 0)]:
+        if what == "restart":
+            cursor = Cursor.from_place(cursor.place)
+            continue
         if what != "add":
             found, gone = told(cursor, label)
             seen, missed = [*seen, *found], missed + gone
@@ -126,7 +142,8 @@ def test_what_is_no_record_is_counted(text: bytes) -> None:
 
 
 def test_a_metric_has_its_labels_identity_and_a_time_of_its_own() -> None:
-    entries = [Entry("x;k=v", text, context) for text, context in ((b"1.5;7;", None), (b"1.5;8;abc", b"\xff"))]
+    records = ((b"1.5;7;", None), (b"1.5;8;abc", b"\xff"))
+    entries = [Entry("x;k=v", text, context, alike) for alike, (text, context) in enumerate(records)]
     first, second = Metrics("N").of(entries, "h")[0]
     assert (first.key, first.name, first.tags, first.value) == ("redis/N/x;k=v", "x", {"k": "v"}, 7.0)
     assert (first.time_ns, second.time_ns) == (1_500_000_000, 1_500_000_001)

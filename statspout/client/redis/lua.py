@@ -180,9 +180,8 @@ end
 local function found(at)
   local read = call('MGET', KEYS[at], KEYS[at + 1], KEYS[at + 2], KEYS[at + 3], KEYS[at + 4], KEYS[at + 5])
   local n, total, sums = tonumber(read[1] or ''), tonumber(read[2] or ''), known(read[4])
-  if sums and n == sums.n and read[2] == sums.total then return sums end
-  call('ZCARD', KEYS[1])
   call('LLEN', KEYS[at + 6])
+  if sums and n == sums.n and read[2] == sums.total then return sums end
   if not n or not total or n < 1 then return {} end
   if sums and n <= sums.n then sums = nil end
   local missing, before = n - (sums and sums.n or 0), sums and {low = sums.low, high = sums.high}
@@ -201,6 +200,7 @@ local function in_slices(list, from, to, command, ...)
   end
 end
 
+call('ZCARD', KEYS[1])
 local groups, key, at = {}, 2 + contexts, 4 + contexts
 while KEYS[key] do
   local count = tonumber(ARGV[at + 1])

@@ -35,6 +35,30 @@ LONGEST_PAUSE = 30.0
 _MISSING = "redis is not installed: pip install 'statspout[redis]'"
 
 
+class Cancelled:
+    """Whether this task was asked to end since: redis-py may miss that in the middle of an answer, and go on.
+
+    ::
+
+        asked = Cancelled()
+        answer = await client.execute_command("PING")
+        asked.check()
+    """
+
+    def __init__(self) -> None:
+        from asyncio import current_task  # takes longer to load than all of this, and who has no tasks needs none
+
+        self._task = current_task()
+        self._before = self._task.cancelling() if self._task else 0
+
+    def check(self) -> None:
+        """CancelledError when it was."""
+        from asyncio import CancelledError
+
+        if self._task and self._task.cancelling() > self._before:
+            raise CancelledError
+
+
 class Gate:
     """Whether it is worth trying: after a failure not for a second, or ten times as long as that failure took."""
 
@@ -242,15 +266,46 @@ async def _closed(client: Any) -> None:
     await client.connection_pool.disconnect(inuse_connections=False)
 
 
+class _Loading:
+    """Held while redis-py is loaded. A fork waits for it: an import that it breaks off can never end in the child."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._done = False
+
+    def load(self) -> Any:
+        """The module ``redis`` with what is needed of it; ImportError that says how to get it."""
+        with self._lock:
+            try:
+                import redis.asyncio.retry
+                import redis.backoff
+                import redis.retry
+            except ImportError as error:
+                raise ImportError(_MISSING) from error
+            except Exception as error:  # at the end of the program, when no more threads may be
+                raise ImportError(f"redis cannot be loaded: {error}") from error
+            if not self._done:
+                # What a first connection would load: the text of its version, and names of hosts.
+                redis.Connection()  # type: ignore[no-untyped-call]  # the library's
+                "localhost".encode("idna")
+                self._done = True
+            return redis
+
+    def before_fork(self) -> None:
+        self._lock.acquire()
+
+    def in_parent(self) -> None:
+        self._lock.release()
+
+    def in_child(self) -> None:
+        self._lock = threading.RLock()
+
+
+_loading = _Loading()
+
+
 def _library() -> Any:
-    """The module ``redis`` with what is needed of it; ImportError that says how to get it."""
-    try:
-        import redis.asyncio.retry
-        import redis.backoff
-        import redis.retry
-    except ImportError as error:
-        raise ImportError(_MISSING) from error
-    return redis
+    return _loading.load()
 
 
 def _options(url: str, retry: Any) -> dict[str, Any]:
@@ -269,4 +324,5 @@ sync_redis = SyncRedis()
 async_redis = AsyncRedis()
 """The connections of all tasks of this process."""
 
+os.register_at_fork(before=_loading.before_fork, after_in_parent=_loading.in_parent, after_in_child=_loading.in_child)
 os.register_at_fork(after_in_child=sync_redis._in_child)

@@ -8,8 +8,8 @@ from time import monotonic
 
 from statspout.client.losses import Kind, Losses
 from statspout.client.redis.records import Plain
-from statspout.client.redis.redis import Gate, async_redis, sync_redis
-from statspout.client.redis.script import Call, calls, write, write_async
+from statspout.client.redis.redis import Cancelled, Gate, async_redis, sync_redis
+from statspout.client.redis.script import Call, calls, is_answer, write, write_async
 from statspout.client.redis.settings import config
 
 losses = Losses("redis")
@@ -30,7 +30,7 @@ def lose(kind: Kind, records: int, why: object) -> None:
 
 
 def save(records: Sequence[Plain], namespace: str | None = None, *, strict: bool = False, keep: bool = False) -> bool:
-    """Send them, in one round trip.
+    """Send them, in as few round trips as it takes.
 
     With ``strict`` what was wrong is raised, whether Redis was away before or not. With ``keep`` False comes back for
     records that certainly are not stored, and are not counted as lost: they may be sent again.
@@ -44,13 +44,21 @@ def save(records: Sequence[Plain], namespace: str | None = None, *, strict: bool
             answers = write(writer, todo)
     except Exception as error:  # noqa: BLE001 - of the client, whichever it is; the application is not to fail over it
         return _failed(error, began, records, strict, keep, gate)
-    return _answered(answers, todo, strict, gate)
+    return _answered(answers, todo, strict, gate, began)
 
 
 async def save_async(
     records: Sequence[Plain], namespace: str | None = None, *, strict: bool = False, keep: bool = False
 ) -> bool:
     """The same, for tasks."""
+    asked = Cancelled()
+    try:
+        return await _save_async(records, namespace, strict, keep)
+    finally:
+        asked.check()
+
+
+async def _save_async(records: Sequence[Plain], namespace: str | None, strict: bool, keep: bool) -> bool:
     gate = async_redis.gate
     if gate.shut() and not strict:
         return _away(records, keep, gate)
@@ -63,7 +71,7 @@ async def save_async(
     except BaseException as error:  # the task was cancelled: that is the application's, and goes on
         lose("unanswered", len(records), error)
         raise
-    return _answered(answers, todo, strict, gate)
+    return _answered(answers, todo, strict, gate, began)
 
 
 def _calls(records: Sequence[Plain], namespace: str | None) -> list[Call]:
@@ -87,12 +95,18 @@ def _failed(error: Exception, began: float, records: Sequence[Plain], strict: bo
     return True
 
 
-def _answered(answers: Sequence[Exception | None], todo: Sequence[Call], strict: bool, gate: Gate) -> bool:
-    """Redis took them, or said of some that it would not."""
+def _answered(
+    answers: Sequence[Exception | None], todo: Sequence[Call], strict: bool, gate: Gate, began: float
+) -> bool:
+    """Redis took them, or said of some that it would not, or of the last ones nothing."""
     gate.worked()
     bad = [(error, call.records) for error, call in zip(answers, todo, strict=True) if error is not None]
     for error, count in bad:
-        lose("rejected", count, error)
+        if is_answer(error):
+            lose("rejected", count, error)
+        else:
+            gate.failed(began, error)
+            lose("unanswered", count, error)
     if bad and strict:
         raise bad[0][0]
     return True
@@ -107,7 +121,9 @@ def not_sent(error: BaseException | None) -> bool:
     return False
 
 
-_UNSENT = (ImportError, ValueError, ConnectionRefusedError, FileNotFoundError, PermissionError)
+_UNSENT = (
+    ImportError, TypeError, ValueError, AttributeError, ConnectionRefusedError, FileNotFoundError, PermissionError,
+)  # fmt: skip
 # By their names: of redis-py and its forks, and of a module that is loaded with them.
 _REFUSED = {
     "AuthenticationError", "AuthenticationWrongNumberOfArgsError", "BusyLoadingError", "MaxConnectionsError",

@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from statspout.client.redis.keys import TTL, Keyspace
 from statspout.client.redis.lua import SHA, SOURCE
@@ -22,8 +23,17 @@ BATCH = 1000
 LABELS = 200
 """Labels in a call at most: each takes as long as thirty records."""
 
+TOGETHER = 10
+"""Calls that are sent in one go: while the server is at one, it reads no more, and a client does not wait for ever."""
+
 CONTEXT = 65_536
 """Bytes of a context that are kept."""
+
+
+T = TypeVar("T")
+
+Steps: TypeAlias = "Generator[Callable[[], Any], Any, T]"
+"""What to ask the client for, and what came of it, an answer or an exception; with a client for tasks it is awaited."""
 
 
 class Client(Protocol):
@@ -118,62 +128,78 @@ class _Builder:
 
 
 def write(client: Client, todo: Iterable[Call]) -> list[Exception | None]:
-    """Send the calls, all in one go, and say of each what the server had against it.
+    """Send the calls, :data:`TOGETHER` in one go, and say of each what the server had against it.
 
     Where the server does not know the script it is told, and these calls go again. What the client raises when the
-    server is away or does not answer is raised here; then any of the calls may have been done, or none.
+    server is away or does not answer is raised here; then any of the calls may have been done, or none. Where some are
+    answered already, it is said of all others.
     """
-    todo = list(todo)
-    answers = _sent(client, [one.command() for one in todo])
-    unknown = _unknown(answers)
-    if unknown:
-        client.execute_command("SCRIPT LOAD", SOURCE)
-        again = _sent(client, [todo[at].command() for at in unknown])
-        for at, answer in zip(unknown, again, strict=True):
-            answers[at] = answer
-    return [answer if isinstance(answer, Exception) else None for answer in answers]
+    steps = _writing(client, list(todo))
+    try:
+        ask = next(steps)
+        while True:
+            try:
+                answer = ask()
+            except Exception as error:  # noqa: BLE001 - of the client's library; what is no answer is raised again
+                ask = steps.throw(error)
+            else:
+                ask = steps.send(answer)
+    except StopIteration as done:
+        answers: list[Exception | None] = done.value
+        return answers
 
 
 async def write_async(client: Client, todo: Iterable[Call]) -> list[Exception | None]:
     """The same with a client of ``redis.asyncio``."""
-    todo = list(todo)
-    answers = await _sent_async(client, [one.command() for one in todo])
+    steps = _writing(client, list(todo))
+    try:
+        ask = next(steps)
+        while True:
+            try:
+                answer = await ask()
+            except Exception as error:  # noqa: BLE001 - as above
+                ask = steps.throw(error)
+            else:
+                ask = steps.send(answer)
+    except StopIteration as done:
+        answers: list[Exception | None] = done.value
+        return answers
+
+
+def _writing(client: Client, todo: Sequence[Call]) -> Steps[list[Exception | None]]:
+    answers: list[Any] = []
+    for at in range(0, len(todo), TOGETHER):
+        try:
+            answers += yield from _written(client, todo[at : at + TOGETHER])
+        except Exception as error:
+            if not answers:
+                raise
+            return [*answers, *[error] * (len(todo) - len(answers))]
+    return answers
+
+
+def _written(client: Client, todo: Sequence[Call]) -> Steps[list[Exception | None]]:
+    answers = yield from _sent(client, [one.command() for one in todo])
     unknown = _unknown(answers)
     if unknown:
-        await client.execute_command("SCRIPT LOAD", SOURCE)
-        again = await _sent_async(client, [todo[at].command() for at in unknown])
+        yield lambda: client.execute_command("SCRIPT LOAD", SOURCE)
+        again = yield from _sent(client, [todo[at].command() for at in unknown])
         for at, answer in zip(unknown, again, strict=True):
             answers[at] = answer
     return [answer if isinstance(answer, Exception) else None for answer in answers]
 
 
-def _sent(client: Client, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+def _sent(client: Client, commands: Sequence[tuple[Any, ...]]) -> Steps[list[Any]]:
     if len(commands) > 1 and not _is_cluster(client):
         pipeline = client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        answers: list[Any] = pipeline.execute(raise_on_error=False)
+        answers: list[Any] = yield lambda: pipeline.execute(raise_on_error=False)
         return answers
     answers = []
     for command in commands:
         try:
-            answers.append(client.execute_command(*command))
-        except Exception as error:  # noqa: BLE001 - of the client's library; what is no answer is raised again
-            answers.append(_answered(error))
-    return answers
-
-
-async def _sent_async(client: Client, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    if len(commands) > 1 and not _is_cluster(client):
-        pipeline = client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        answers: list[Any] = await pipeline.execute(raise_on_error=False)
-        return answers
-    answers = []
-    for command in commands:
-        try:
-            answers.append(await client.execute_command(*command))
+            answers.append((yield partial(client.execute_command, *command)))
         except Exception as error:  # noqa: BLE001 - of the client's library; what is no answer is raised again
             answers.append(_answered(error))
     return answers
@@ -184,9 +210,14 @@ def _is_cluster(client: Client) -> bool:
     return "Cluster" in type(client).__name__
 
 
+def is_answer(error: Exception) -> bool:
+    """Whether the server said so. Forks of redis-py call theirs the same."""
+    return any(kind.__name__ == "ResponseError" for kind in type(error).__mro__)
+
+
 def _answered(error: Exception) -> Exception:
-    """The error, if it is an answer of the server; else it is raised. Forks of redis-py call theirs the same."""
-    if not any(kind.__name__ == "ResponseError" for kind in type(error).__mro__):
+    """The error, if it is an answer of the server; else it is raised."""
+    if not is_answer(error):
         raise error
     return error
 

@@ -74,7 +74,7 @@ class Stats:
                 label = self._checked(label, extra_labels)
             if context is not None:
                 context = self._about(context)
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # what is foreign here may raise whatever it likes
             if self._strict:
                 raise
             lose("bad_value", 1, error)
@@ -276,7 +276,7 @@ def _record(
     try:
         about = context_of(context, config.context_size) or None
         return Record(time(), label_of(label, extra), number(value), about)
-    except (TypeError, ValueError) as error:
+    except Exception as error:
         if strict:
             raise
         lose("bad_value", 1, error)

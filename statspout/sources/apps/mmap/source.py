@@ -9,8 +9,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from statspout.errors import ConfigError
@@ -24,6 +23,7 @@ from statspout.sources.apps.mmap.records import LEFT_OUT, Accounts, Whose
 from statspout.sources.apps.mmap.writers import Writers
 from statspout.sources.apps.statsd.senders import Senders
 from statspout.sources.roster import roster_of
+from statspout.sources.threads import in_a_thread
 
 log = logging.getLogger("statspout.mmap")
 
@@ -108,7 +108,7 @@ class MmapSource(ApplicationSource):
             self._counts.skipped += max(0, math.floor(time.time() / self.interval) - due)
 
     async def _pass_on(self, sink: Sink) -> None:
-        look = asyncio.ensure_future(_in_a_thread(self._look))
+        look = asyncio.ensure_future(in_a_thread(self._look, self.setting))
         try:
             done, _ = await asyncio.wait({look}, timeout=_SLOW * self.interval)
             if not done:
@@ -170,32 +170,6 @@ class MmapSource(ApplicationSource):
         if roster is None or target is None:
             return Whose(None, self.surroundings.host())
         return Whose(target.container, roster.host)
-
-
-async def _in_a_thread(work: Callable[[], list[Metric]]) -> list[Metric]:
-    """What ``work`` returns; its thread keeps nobody from ending the program."""
-    loop, future = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
-
-    def settle(result: list[Metric] | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as raised:  # noqa: BLE001 - it is the waiting task's, whatever it is
-            error = raised
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="listen.mmap", daemon=True).start()
-    found: list[Metric] = await future
-    return found
 
 
 def _checked(pattern: str) -> str:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from hashlib import blake2b
+from typing import NamedTuple, Self
+
+import msgspec
 
 SLICE = 2000
 """Entries of a label that are read at once."""
@@ -45,6 +48,13 @@ class Answer(NamedTuple):
         return self.entries[at] if 0 <= at < len(self.entries) else None
 
 
+class Told(NamedTuple):
+    """An entry, and how many directly before it have the same time."""
+
+    text: bytes
+    alike: int
+
+
 class News(NamedTuple):
     """What there is to tell: entries, the oldest first, and how many before them nobody can tell any more."""
 
@@ -59,11 +69,13 @@ class Cursor:
     """Where we are in one label. ``seen`` is when the label was last in the index, in monotonic seconds."""
 
     __slots__ = (
+        "_alike",
         "_doubtful",
         "_first",
         "_known_until",
         "_mark",
         "_newest",
+        "_time",
         "_told_before",
         "count",
         "last_time",
@@ -86,8 +98,30 @@ class Cursor:
         """Entries up to this number may have been told before the label began anew, and were if they are not later
         than ``_told_before``: a Redis that restarts with what it had a while ago has them again."""
         self._told_before = -math.inf
+        self._time = -math.inf
+        self._alike = 0
+        """The time of the entry that was told last, and how many directly before it have the same."""
         self._doubtful = 0
         """Entries that were gone when they were to be read; were they told before, nothing is missed."""
+
+    @classmethod
+    def from_place(cls, place: bytes) -> Self:
+        """One that goes on where another was; ValueError when ``place`` is none."""
+        one = cls()
+        kept = msgspec.msgpack.decode(place, type=_Place)
+        one.count, one.last_time, one._mark, one._first = kept.count, kept.last_time, kept.mark, kept.first
+        one._newest, one._known_until, one._told_before = kept.newest, kept.known_until, kept.told_before
+        one._time, one._alike, one._doubtful = kept.time, kept.alike, kept.doubtful
+        return one
+
+    @property
+    def place(self) -> bytes:
+        """Where it is, for another process."""
+        place = _Place(
+            self.count, self.last_time, self._mark, self._first, self._newest, self._known_until, self._told_before,
+            self._time, self._alike, self._doubtful,
+        )  # fmt: skip
+        return msgspec.msgpack.encode(place)
 
     def is_behind(self, count: int, last_time: bytes | None) -> bool:
         """Whether there is something new."""
@@ -120,10 +154,10 @@ class Cursor:
         entries = () if first is None else answer.entries[answer.highest - self.count - 1 :: -1]
         return News(entries, missed)
 
-    def told(self, answer: Answer, news: News) -> list[bytes]:
+    def told(self, answer: Answer, news: News) -> list[Told]:
         """The news are told now; those of them that were not told before."""
         numbered = enumerate(news.entries, self.count + 1)
-        fresh = [entry for number, entry in numbered if not self._is_known(number, entry)]
+        fresh = [self._next(entry) for number, entry in numbered if not self._is_known(number, entry)]
         self._tell(self.count + 1, news.entries)
         self.count += len(news.entries)
         if self.count == answer.total:
@@ -141,14 +175,14 @@ class Cursor:
         if answer.total == self.count and self.last_time not in (None, answer.last_time):
             return True
         last = answer.entry(self.count)
-        return self._mark is not None and last is not None and hash(last) != self._mark
+        return self._mark is not None and last is not None and _short(last) != self._mark
 
     def _see_whether_it_is_another(self, answer: Answer) -> None:
         """Of another series than before, and no older state of it, nothing was told, whatever its times are."""
         if self._known_until and self._first is not None:
             number, mark = self._first
             there = answer.entry(number)
-            if there is not None and hash(there) != mark:
+            if there is not None and _short(there) != mark:
                 self._known_until, self._first = 0, None
 
     def _is_known(self, number: int, entry: bytes | None) -> bool:
@@ -156,12 +190,38 @@ class Cursor:
             return False
         return time_of(entry) <= self._told_before
 
+    def _next(self, entry: bytes) -> Told:
+        """The entry behind the one that was told last."""
+        time = time_of(entry)
+        self._time, self._alike = time, self._alike + 1 if time == self._time else 0
+        return Told(entry, self._alike)
+
     def _tell(self, number: int, entries: Sequence[bytes]) -> None:
         """These are told, of which the first has that number."""
         if entries:
-            self._first = self._first or (number, hash(entries[0]))
-            self._mark = hash(entries[-1])
+            self._first = self._first or (number, _short(entries[0]))
+            self._mark = _short(entries[-1])
             self._newest = max(self._newest, *map(time_of, entries))
+
+
+class _Place(msgspec.Struct, array_like=True):
+    """What is kept of a cursor."""
+
+    count: int
+    last_time: bytes | None
+    mark: int | None
+    first: tuple[int, int] | None
+    newest: float
+    known_until: int
+    told_before: float
+    time: float
+    alike: int
+    doubtful: int
+
+
+def _short(entry: bytes) -> int:
+    """What tells it from others, in every process the same."""
+    return int.from_bytes(blake2b(entry, digest_size=8).digest(), "big")
 
 
 def time_of(entry: bytes) -> float:

@@ -28,7 +28,6 @@ class Metrics:
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
         self._series: dict[str, Series] = {}
-        self._latest: dict[str, tuple[int, int]] = {}
 
     def of(self, entries: Iterable[Entry], host: str) -> tuple[list[Metric], int]:
         """The metrics, and how many entries are none: not a time, not a finite number."""
@@ -50,7 +49,8 @@ class Metrics:
             return None
         series = self._series_of(entry.label)
         return Metric(
-            time_ns=self._apart(entry.label, time_ns),
+            # Some nanoseconds later where the one before it had the same time: a double does not tell them.
+            time_ns=time_ns + entry.alike,
             host=host,
             key=f"redis/{self._namespace}/{entry.label}",
             name=series.name,
@@ -67,15 +67,6 @@ class Metrics:
                 self._series.clear()
             known = self._series[label] = series_of(label)
         return known
-
-    def _apart(self, label: str, time_ns: int) -> int:
-        """The time, some nanoseconds later where the one before it had the same: a double does not tell them."""
-        latest, times = self._latest.get(label, (0, 0))
-        times = times + 1 if latest == time_ns else 0
-        if len(self._latest) >= _MOST_KEPT:
-            self._latest.clear()
-        self._latest[label] = time_ns, times
-        return time_ns + times
 
 
 def series_of(label: str) -> Series:

@@ -7,7 +7,7 @@ connection.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -38,11 +38,12 @@ log = logging.getLogger("statspout.redis")
 
 
 class Entry(NamedTuple):
-    """One record as the history has it, and its context."""
+    """One record as the history has it, its context, and how many directly before it have the same time."""
 
     label: str
     text: bytes
     context: bytes | None
+    alike: int = 0
 
 
 @dataclass(slots=True)
@@ -83,17 +84,46 @@ class Reader:
     ) -> None:
         self.counts = Counts()
         self._space, self._matcher, self._take = space, matcher, take
-        self._all, self._most = oldest, most
+        self.most, self._all = most, oldest
         self._cursors: dict[str, Cursor] = {}
         self._begun = False
+        self._changed: set[str] = set()
         self._limited = Limited(log)
 
     def follow(self, before: Reader) -> None:
         """Go on where ``before`` is, if that is the same place; labels that are new to it have their first look."""
         self.counts = before.counts
         if before._space == self._space:
-            alike = (before._matcher, before._most) == (self._matcher, self._most)
+            alike = (before._matcher, before.most) == (self._matcher, self.most)
             self._cursors, self._begun = before._cursors, before._begun and alike
+            self._changed |= before._changed
+
+    def go_on(self, places: Mapping[str, bytes], now: float, *, begun: bool) -> int:
+        """Go on at these places; with ``begun`` all labels were looked at. How many of them are none."""
+        bad = 0
+        for label, place in places.items():
+            try:
+                self._cursors[label] = Cursor.from_place(place)
+            except ValueError:
+                bad += 1
+            else:
+                self._cursors[label].seen = now
+        self._begun = begun
+        return bad
+
+    @property
+    def begun(self) -> bool:
+        """Whether all labels were looked at."""
+        return self._begun
+
+    def changes(self) -> dict[str, bytes | None]:
+        """The places that are others than when this was asked last; None for a label that is known no more."""
+        changed, self._changed = self._changed, set()
+        return {label: self._cursors[label].place if label in self._cursors else None for label in changed}
+
+    def places(self) -> dict[str, bytes | None]:
+        """All places."""
+        return {label: cursor.place for label, cursor in self._cursors.items()}
 
     def look(self, now: float) -> Steps:
         """Commands to send together, again and again, for each of which an answer is sent back, an error or not.
@@ -113,7 +143,8 @@ class Reader:
             if not at:
                 break
         self._begun = True
-        self._cursors = {label: one for label, one in self._cursors.items() if now - one.seen < _FORGOTTEN}
+        for label in [label for label, one in self._cursors.items() if now - one.seen >= _FORGOTTEN]:
+            self._forget(label)
         self.counts.labels, self.counts.left_out = len(self._cursors), left_out
 
     def _scan(self, at: int) -> tuple[Any, ...]:
@@ -123,11 +154,11 @@ class Reader:
         """Read what is new of these; returns how many are left out."""
         keys = [self._space.key(kind, label) for label in labels for kind in ("COUNT", "LAST_TIME")]
         (values,) = map(_checked, (yield [mget(keys)]))
-        behind, left_out, room = [], 0, self._most - len(self._cursors)
+        behind, left_out, room = [], 0, self.most - len(self._cursors)
         for label, count, last_time in zip(labels, values[::2], values[1::2], strict=True):
             number, cursor = _whole(count), self._cursors.get(label)
             if number is None:
-                self._cursors.pop(label, None)
+                self._forget(label)
             elif cursor is None and room <= 0:
                 left_out += 1
             else:
@@ -157,7 +188,7 @@ class Reader:
             answer = self._answer(one, start, told)
             if answer is None:
                 continue
-            self._cursors[one.label] = one.cursor
+            self._keep(one)
             if one.skip:
                 one.cursor.skip(answer)
                 continue
@@ -184,10 +215,10 @@ class Reader:
             self.counts.bad += 1
             self._limited.warning("kind", "listen.redis: %s cannot be read: %s", one.label, wrong)
             one.cursor.leave_out(one.total, None if isinstance(told[1], Exception) else told[1])
-            self._cursors[one.label] = one.cursor
+            self._keep(one)
             return None
         if count is None:
-            self._cursors.pop(one.label, None)
+            self._forget(one.label)
             return None
         return Answer(count, told[1], told[2], start, told[3])
 
@@ -205,9 +236,17 @@ class Reader:
         records: list[Entry] = []
         for one, answer, news in found:
             fresh = one.cursor.told(answer, news)
-            records += (Entry(one.label, text, contexts.get(context_of(text))) for text in fresh)
+            records += (Entry(one.label, text, contexts.get(context_of(text)), alike) for text, alike in fresh)
         if records:
             self._take(records)
+
+    def _keep(self, one: _Behind) -> None:
+        self._cursors[one.label] = one.cursor
+        self._changed.add(one.label)
+
+    def _forget(self, label: str) -> None:
+        if self._cursors.pop(label, None) is not None:
+            self._changed.add(label)
 
 
 def context_of(entry: bytes) -> str:

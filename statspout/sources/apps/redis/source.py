@@ -6,12 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from statspout.client.redis import addresses
 from statspout.client.redis.addresses import Address
 from statspout.client.redis.keys import Keyspace
 from statspout.client.redis.reading import RAW
+from statspout.client.redis.redis import Cancelled
 from statspout.errors import ConfigError, SourceError
 from statspout.exposition import Family, FamilyKind, Histogram
 from statspout.logs import Limited, hide
@@ -21,7 +23,9 @@ from statspout.settings import Settings
 from statspout.source import Sink
 from statspout.sources.applications import ApplicationSource, Served, Surroundings
 from statspout.sources.apps.redis.echo import refuse_echo
+from statspout.sources.apps.redis.keeper import Keeper
 from statspout.sources.apps.redis.metrics import Metrics
+from statspout.sources.apps.redis.place import About
 from statspout.sources.apps.redis.reader import Commands, Entry, Reader
 
 _TIMEOUT = 5.0
@@ -37,6 +41,7 @@ class RedisSource(ApplicationSource):
     """Reads one namespace of one Redis. ConfigError when a setting is wrong; a Redis that is away is waited for."""
 
     setting = "listen.redis"
+    remembers = True
 
     def __init__(self, surroundings: Surroundings) -> None:
         super().__init__(surroundings)
@@ -52,13 +57,17 @@ class RedisSource(ApplicationSource):
             most=settings.listen_redis_max_labels,
         )
         self._metrics = Metrics(self._namespace)
+        self._keeper = Keeper(Path(settings.spool_dir), self._reader.places) if settings.spool_dir else None
         self._taken: list[Metric] = []
         self._client: Any = None
         self._limited = Limited(log)
 
     def told(self) -> list[str]:
-        """Where it reads."""
-        return [f"{self.setting}: {self._where}"]
+        """Where it reads, and what it does not know."""
+        lines = [f"{self.setting}: {self._where}"]
+        if self._keeper is None:
+            lines.append(f"{self.setting}: without --spool.dir, what is recorded while this does not run is not read")
+        return lines
 
     def summary(self) -> str:
         """The same."""
@@ -90,10 +99,26 @@ class RedisSource(ApplicationSource):
             self._reader.follow(before._reader)
         else:
             self._reader.counts = before._reader.counts
+        if before._keeper is not None:
+            self._keeper = before._keeper
+            self._keeper.all_places = self._reader.places
+
+    async def open(self) -> None:
+        """Find out where it was."""
+        if self._keeper is not None:
+            begun, places = await self._keeper.load(self._about)
+            self._reader.counts.bad += self._reader.go_on(places, time.monotonic(), begun=begun)
+
+    @property
+    def _about(self) -> About:
+        """Whose places they are."""
+        looked = f"{self._reader.most} {self._match}" if self._reader.begun else ""
+        return About(self._address.place, self._namespace, looked)
 
     async def run(self, sink: Sink) -> None:
         """Look, and wait for the next interval."""
         began = time.monotonic()
+        keeping = None if self._keeper is None else asyncio.create_task(self._keeper.run(sink))
         try:
             while True:
                 await self._look(sink)
@@ -101,6 +126,9 @@ class RedisSource(ApplicationSource):
                 began += self.interval * max(1, -(-(now - began) // self.interval))
                 await asyncio.sleep(began - now)
         finally:
+            if keeping is not None:
+                keeping.cancel()
+                await asyncio.wait({keeping})
             await self._disconnect()
 
     def finish(self, sink: Sink) -> None:
@@ -125,7 +153,13 @@ class RedisSource(ApplicationSource):
         finally:
             steps.close()
             self._give(sink)
+            self._note()
             client.connection_pool.disconnect()
+
+    async def settle(self, sink: Sink) -> None:
+        """Remember where it was."""
+        if self._keeper is not None:
+            await self._keeper.end(sink)
 
     def families(self) -> Iterator[Family | Histogram]:
         """What was read and what was not."""
@@ -157,6 +191,7 @@ class RedisSource(ApplicationSource):
         finally:
             steps.close()
             self._give(sink)
+            self._note()
         sink.push_all((), last=True)
 
     async def _ask(self, commands: Commands) -> list[Any]:
@@ -165,7 +200,11 @@ class RedisSource(ApplicationSource):
 
             retry = addresses.once("redis.asyncio.retry")
             self._client = redis.asyncio.Redis.from_url(self._address.url, **self._options, retry=retry)
-        answers: list[Any] = await _pipeline(self._client, commands).execute(raise_on_error=False)
+        asked = Cancelled()
+        try:
+            answers: list[Any] = await _pipeline(self._client, commands).execute(raise_on_error=False)
+        finally:
+            asked.check()
         return answers
 
     async def _disconnect(self) -> None:
@@ -183,6 +222,13 @@ class RedisSource(ApplicationSource):
         taken, self._taken = self._taken, []
         if taken:
             sink.push_all(taken, last=False)
+            if self._keeper is not None:
+                self._keeper.gave()
+
+    def _note(self) -> None:
+        """What is given counts as told, as soon as it is safe."""
+        if self._keeper is not None:
+            self._keeper.note(self._about, self._reader.changes())
 
     def _worked(self) -> None:
         counts = self._reader.counts

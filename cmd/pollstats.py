@@ -196,7 +196,8 @@ class Poll:
 
     def _added_up(self, found: Found) -> dict[tuple[str, object], Seen]:
         """By field and process, what its files have together."""
-        seen: dict[tuple[str, object], Seen] = {}
+        sums: dict[tuple[str, object], int | float] = {}
+        files: dict[tuple[str, object], set[tuple[object, ...]]] = {}
         for path, reader in found.readers.items():
             if not all(keeps(reader) for keeps in self._filters):
                 continue
@@ -213,9 +214,10 @@ class Poll:
                     continue
                 self._unknown.pop(entry.label, None)
                 if not math.isnan(value):
-                    before = seen.get((entry.label, process), Seen(0, frozenset()))
-                    seen[entry.label, process] = Seen(before.sum + value, before.files | {file})
-        return seen
+                    key = entry.label, process
+                    sums[key] = sums.get(key, 0) + value
+                    files.setdefault(key, set()).add(file)
+        return {key: Seen(sum_, frozenset(files[key])) for key, sum_ in sums.items()}
 
 
 def _inode(path: str) -> int | None:

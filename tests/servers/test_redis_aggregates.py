@@ -225,7 +225,7 @@ def test_what_is_written_at_once_goes_in_parts_and_what_was_answered_is_not_lost
 
         execute_command = redis.execute_command
 
-        def pipeline(self, transaction: bool) -> Any:
+        def pipeline(self, transaction: bool = True) -> Any:
             if sent:
                 raise ConnectionResetError("gone")
             sent.append(1)

@@ -220,8 +220,8 @@ def decode_list(body: bytes) -> list[Listed]:
     except msgspec.ValidationError:
         return [listed for listed in map(_listed, decode(body, list[Any], "container list")) if listed is not None]
     except NOT_DECODED as error:
-        readable = body.decode("utf-8", "replace").encode()
-        if readable != body:
+        # What is no UTF-8 is an error of its own to some versions of msgspec only.
+        if (readable := body.decode("utf-8", "replace").encode()) != body:
             return decode_list(readable)
         raise BadAnswer(f"container list: {error}") from error
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +24,7 @@ from support.web import Client
 
 from statspout.client.redis import Stats, available_stats, fetch_stats
 from statspout.sources.apps.redis.cursors import Cursor
-from statspout.sources.apps.redis.place import PlaceFile
+from statspout.sources.apps.redis.place import About, PlaceFile
 from statspout.testing import FakeEngine
 
 
@@ -212,9 +214,26 @@ def record(value: float) -> None:
         stat("x", value)
 
 
+def kept_in(work: Path) -> tuple[About, dict[str, bytes]] | None:
+    """What the daemon's file has; a copy is read, for a reader may be in the daemon's way."""
+    copy = work / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for path in (work / "spool").glob("listen.redis.place*"):
+        with suppress(OSError):
+            shutil.copy(path, copy)
+    file = PlaceFile(copy)
+    try:
+        return file.load()
+    except sqlite3.Error:  # copied in the middle of a write
+        return None
+    finally:
+        file.close()
+
+
 def is_kept(redis: Any, work: Path) -> bool:
     """Whether the daemon's file has all that is in the history by now."""
-    found = PlaceFile(work / "spool").load()
+    found = kept_in(work)
     place = None if found is None else found[1].get("x")
     return place is not None and Cursor.from_place(place).count == int(redis.get("AKA-STATS::COUNT::x"))
 
@@ -226,17 +245,19 @@ def test_killed_again_and_again_under_load_a_daemon_loses_no_record(
 
     def record_on() -> None:
         while not stop.is_set():
+            values = range(len(recorded), len(recorded) + 5)
             with Stats(strict=True) as stat:
-                for value in range(len(recorded), len(recorded) + 5):
+                for value in values:
                     stat("x", value)
-                    recorded.append(value)
+            recorded.extend(values)
             time.sleep(0.05)
 
-    with settings(redis_server.url, history_size=100_000):
+    with settings(redis_server.url, history_size=100_000, timeout=30.0):
         writer = threading.Thread(target=record_on)
         for seconds in (0.3, 1.1, 1.9, 0.7):
             with Daemon(*influxdb, f"--listen.redis={redis_server.url}", "--repository=influxdb") as daemon:
-                daemon.eventually(lambda: PlaceFile(tmp_path / "spool").load())
+                has_looked(daemon)
+                daemon.eventually(lambda: kept_in(tmp_path), 20)
                 if not writer.is_alive():
                     writer.start()
                 time.sleep(seconds)

@@ -97,7 +97,7 @@ class PlaceFile:
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
             self.path.touch(mode=0o600)
-            db = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
+            db = sqlite3.connect(self.path, timeout=3.0, isolation_level=None, check_same_thread=False)
             try:
                 _prepare(db)
             except BaseException:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 
-from statspout.client.channel import STALE, Channel, Waiting, writable
+from statspout.client import channel
+from statspout.client.channel import Channel, Waiting, writable
 
 CONNECT = 5.0
 """Seconds that a connection may take to be made."""
@@ -33,7 +34,7 @@ class Stream(Channel):
                 with suppress(BlockingIOError):
                     sent += connection.send(data[sent : sent + _CHUNK])
                     continue
-                if not writable(connection, STALE):
+                if not writable(connection, channel.STALE):
                     raise TimeoutError("the server takes nothing")
         except OSError as error:
             self._disconnect()

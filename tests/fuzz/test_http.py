@@ -65,9 +65,11 @@ def say(port: int, data: bytes, chance: random.Random, context: ssl.SSLContext |
         if context is None and chance.random() < 0.2:
             speaking.shutdown(socket.SHUT_WR)
         if chance.random() < 0.7:
-            speaking.settimeout(0.02)  # One that is not understood as a whole has no answer yet.
+            # One that is not understood as a whole has no answer yet; one that may be has it as soon as there is time.
+            speaking.settimeout(1.0 if b"\r\n\r\n" in data else 0.02)
             while piece := speaking.recv(1 << 16):
                 answer += piece
+                speaking.settimeout(0.02)
     return answer
 
 

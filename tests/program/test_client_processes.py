@@ -57,7 +57,7 @@ def test_a_name_is_looked_up_before_the_end_of_the_program(sink: Sink) -> None:
 def test_a_program_ends_though_its_server_never_takes_anything() -> None:
     with StreamSink() as sink:
         # Nothing becomes too old to be told meanwhile, however long that takes.
-        begin = "from statspout.client import channels\nchannels.STALE = 600\n"
+        begin = "from statspout.client import channel\nchannel.STALE = 600\n"
         said = run(f"{begin}for n in range(20000): c.count(f'n{{n:01000}}'); c.flush(0)", sink.address)
     assert said.count("\n") == 2
     assert "counted as full" in said

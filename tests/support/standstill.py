@@ -30,9 +30,11 @@ class _Clock:
         threading.Thread(target=self._beat, name="standstill", daemon=True).start()
 
     def now(self) -> float:
+        return time.monotonic() - self.lost_until_now()
+
+    def lost_until_now(self) -> float:
         with self._lock:
-            now = time.monotonic()
-            return now - self.lost - self._late(now)
+            return self.lost + self._late(time.monotonic())
 
     def _late(self, now: float) -> float:
         return late if (late := now - self._due) > _USUAL else 0.0
@@ -58,7 +60,7 @@ def running_time() -> float:
 
 def stood_still() -> float:
     """Seconds in which this process stood still so far."""
-    return time.monotonic() - running_time()
+    return _clock().lost_until_now()
 
 
 async def pass_time(seconds: float) -> None:

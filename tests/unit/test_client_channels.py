@@ -13,7 +13,7 @@ import pytest
 from support.lines import Sink, StreamSink, together
 from support.standstill import PATIENCE, running_time
 
-from statspout.client import StatsD, channel, streams
+from statspout.client import StatsD, channel
 from statspout.client.addresses import Address, parse
 from statspout.client.channel import writable
 
@@ -29,8 +29,7 @@ def until(condition: Callable[[], object]) -> None:
 @pytest.fixture(autouse=True)
 def nothing_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits is told, however long the machine takes for it; where that is not what a test is about."""
-    for module in (channel, streams):
-        monkeypatch.setattr(module, "STALE", PATIENCE)
+    monkeypatch.setattr(channel, "STALE", PATIENCE)
 
 
 def at_once(address: str) -> StatsD:

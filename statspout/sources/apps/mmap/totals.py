@@ -5,7 +5,9 @@ when it goes. There is one way in which a file goes and its counts do not: a thr
 of its process, in which ``sys.folds`` tells of it. Where that has happened, the files of the process are one account.
 
 A file may come back: it was moved away, its folder could not be read, or nobody looked there for a time. Then it has
-what it had, and more, and what was kept for it is its own again.
+what it had, and more, and what was kept for it is its own again. One thing cannot be told: where all files of a process
+are away while the first of its threads ends, the file that is made for that may as well be of a later process with the
+same number, as every container has them. It is taken for that one's, and what the thread had counted counts twice.
 """
 
 from __future__ import annotations

@@ -299,7 +299,8 @@ def _resolved(place: Address, kind: socket.SocketKind) -> list[tuple[Any, ...]]:
 def _ended_by_signals() -> Iterator[Callable[[], None]]:
     """SIGTERM and SIGHUP end it as Ctrl-C does: neither the command nor the unix socket stays behind.
 
-    All of them are only noted until the function that this gives is called: what is half begun could not be ended.
+    All of them are only noted until the function that this gives is called: what is half begun could not be ended. One
+    that is to be ignored, as by nohup, stays so.
     """
     begun, noted = False, list[int]()
 
@@ -318,7 +319,8 @@ def _ended_by_signals() -> Iterator[Callable[[], None]]:
             end(each, None)
 
     here = threading.current_thread() is threading.main_thread()
-    before = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if here}
+    heeded = [one for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
+    before = {each: signal.signal(each, end) for each in heeded if here}
     try:
         yield heed
     finally:

@@ -141,7 +141,10 @@ class Seen(NamedTuple):
 
 
 class Poll:
-    """Reads files, and knows what was in them the last time. ``interval`` is the seconds since then, None at first."""
+    """Reads files, and knows what was in them the last time that they could be added up.
+
+    ``interval`` is the seconds since then, None at first.
+    """
 
     def __init__(
         self, fields: Sequence[str], patterns: Sequence[str], filters: Sequence[str], verbosity: int = 0
@@ -161,10 +164,11 @@ class Poll:
         """For each field by how much it changed, over all processes that there are; None where no file has it."""
         found = statfiles.read(self._patterns)
         now = time.monotonic()
-        self.interval, self._when = None if self._when is None else now - self._when, now
+        self.interval = None if self._when is None else now - self._when
         self._tell(found)
         if not found.settled:  # what threads leave to their process might be in it twice, or not at all
             return [None] * len(self._fields)
+        self._when = now
         changes: dict[str, int | float] = {}
         for (field, process), seen in self._added_up(found).items():
             before = self._last.pop((field, process), None)

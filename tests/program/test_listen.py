@@ -42,6 +42,16 @@ def test_a_signal_ends_it_and_its_command_and_leaves_nothing_behind(number: sign
     assert not Path("/proc", pid).exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_is_to_be_ignored_does_not_end_it(number: signal.Signals) -> None:
+    ignoring = ["sh", "-c", f'trap "" {int(number)}; exec "$@"', "sh"]  # as nohup has it, or a script's &
+    sending = "import os; from statspout.client import StatsD"
+    sending += f"; os.kill(os.getppid(), {int(number)}); StatsD(period=0, dialect='etsy').count('a')"
+    listening = [sys.executable, "-m", "statspout", "listen", "--timeout=60", "--", sys.executable, "-c", sending]
+    done = subprocess.run([*ignoring, *listening], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr.splitlines()[1:]) == (0, "a:1|c\n", [])
+
+
 ENDLESS = """
 import contextlib, socket, sys
 print(flush=True)

@@ -272,6 +272,25 @@ def test_a_container_that_is_not_sampled_is_not_told_of_but_its_numbers_are(fold
     ]
 
 
+def test_what_was_read_of_a_container_that_ends_during_the_look_is_its_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(folder, "web-9-9.mmstats", HITS, pid=9)
+    here = roster()
+    one = source(folder, here, proc_root=str(proc_of(tmp_path, path, 9, locked=True)))
+    read = one._looker.look
+
+    def and_it_ends() -> looking.Seen:
+        seen = read()
+        here.lost(CONTAINER)
+        return seen
+
+    monkeypatch.setattr(one._looker, "look", and_it_ends)
+    assert [(m.container, m.host) for m in look(one).values()] == [(CONTAINER, "node7")]
+    monkeypatch.undo()
+    assert [(m.container, m.host) for m in look(one).values()] == [(None, "here")]
+
+
 def test_containers_of_one_name_and_process_id_have_series_of_their_own(folder: Path, tmp_path: Path) -> None:
     first = write(folder, "web-1-1.mmstats", HITS, pid=1)
     (tmp_path / "other").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 from pathlib import Path
@@ -50,6 +51,20 @@ def test_the_first_line_is_all_there_is_and_the_others_what_came_since(tmp_path:
     assert polled.changes() == [0]
     write(one, count(2**64 - 1))
     assert polled.changes() == [2**64 - 6]
+
+
+def test_a_change_is_told_with_all_the_time_in_which_it_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 101.0, 103.0])
+    monkeypatch.setattr("statspout.cmd.pollstats.time.monotonic", lambda: next(clock))
+    polled = poll(tmp_path)
+    path = tmp_path / "1.mmstats"
+    told = []
+    for hits, folds in ((5, 0), (6, 1), (9, 2)):  # odd: a thread ends at this moment
+        process(path, 1, count(hits), Laid(b"sys.folds", "Q", 255, (folds,)))
+        with path.open("rb") as writer:
+            fcntl.flock(writer, fcntl.LOCK_EX)
+            told.append((polled.changes(), polled.interval))
+    assert told == [([5], None), ([None], 1.0), ([4], 3.0)]
 
 
 def test_a_process_that_has_gone_takes_nothing_with_it_and_one_that_came_has_all_it_counted(tmp_path: Path) -> None:

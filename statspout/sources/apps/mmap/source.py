@@ -16,13 +16,12 @@ from statspout.errors import ConfigError
 from statspout.exposition import Family, Histogram
 from statspout.logs import Limited
 from statspout.sample import Metric
-from statspout.source import Sink
+from statspout.source import Sink, Target
 from statspout.sources.applications import ApplicationSource, Surroundings
 from statspout.sources.apps.mmap.look import Looker
 from statspout.sources.apps.mmap.records import LEFT_OUT, Accounts, Whose
 from statspout.sources.apps.mmap.writers import Writers
 from statspout.sources.apps.statsd.senders import Senders
-from statspout.sources.roster import roster_of
 from statspout.sources.threads import in_a_thread
 
 log = logging.getLogger("statspout.mmap")
@@ -69,6 +68,8 @@ class MmapSource(ApplicationSource):
         self._told: dict[str, str] = {}
         self._counts = Counts()
         self._before: MmapSource | None = None
+        self._running: list[tuple[str, dict[str, Target]]] = []
+        """Who ran when the look began, by host and id."""
 
     def told(self) -> list[str]:
         """Each pattern."""
@@ -126,6 +127,7 @@ class MmapSource(ApplicationSource):
         """In a thread; after a failure the one before may still be under way."""
         with self._looking:
             self._go_on()
+            self._running = [(roster.host, dict(roster.targets)) for roster in self.surroundings.rosters]
             seen = self._looker.look()
             metrics = self._accounts.records(seen, time.time_ns(), self.interval)
             self._counts.files = len(seen.files)
@@ -163,13 +165,12 @@ class MmapSource(ApplicationSource):
         return self._senders.of_process(pid).container_id
 
     def _whose(self, container_id: str) -> Whose:
-        """A container that runs here, with the host that its samples have."""
-        rosters = self.surroundings.rosters
-        roster = roster_of(container_id, rosters)
-        target = None if roster is None else roster.targets.get(container_id)
-        if roster is None or target is None:
-            return Whose(None, self.surroundings.host())
-        return Whose(target.container, roster.host)
+        """A container that runs here, or has ended since it was read, with the host that its samples have."""
+        now = ((roster.host, roster.targets) for roster in self.surroundings.rosters)
+        for host, targets in (*now, *self._running):
+            if target := targets.get(container_id):
+                return Whose(target.container, host)
+        return Whose(None, self.surroundings.host())
 
 
 def _checked(pattern: str) -> str:

@@ -42,7 +42,7 @@ class Keeper:
         self._work: asyncio.Task[Any] | None = None
 
     async def load(self, about: About) -> tuple[bool, dict[str, bytes]]:
-        """The places that were saved for these labels, and whether all of them had been looked at."""
+        """The places that were saved, and whether all labels that are ``looked`` at had been."""
         try:
             found = await self._in_thread(self._file.load)
         except Exception as error:  # noqa: BLE001 - of the disk, or no thread more: without it, it begins anew

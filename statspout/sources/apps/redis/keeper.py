@@ -89,7 +89,7 @@ class Keeper:
         try:
             if gave:
                 await sink.kept(_PATIENCE)
-            await self._write(about, changed)
+            await self._write(sink, about, changed)
         except BaseException as error:
             self._gave |= gave
             if self._about.is_of(about):
@@ -110,12 +110,14 @@ class Keeper:
         with contextlib.suppress(OSError, RuntimeError):
             await self._in_thread(self._file.close)
 
-    async def _write(self, about: About, changed: Places) -> None:
+    async def _write(self, sink: Sink, about: About, changed: Places) -> None:
         if self._saved is not None and about.is_of(self._saved):
             with contextlib.suppress(FileNotFoundError):
                 await self._in_thread(lambda: self._file.save(about, changed, fresh=False))
                 return
         places = self.all_places()
+        if self._gave:  # while others were waited for
+            await sink.kept(_PATIENCE)
         await self._in_thread(lambda: self._file.save(about, places, fresh=True))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import redis as library
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from support.redis import RedisServer, settings, unused
 
 from statspout.client.redis import (
@@ -25,6 +30,7 @@ from statspout.client.redis import (
     sync_redis,
 )
 from statspout.client.redis import async_stats as tasks
+from statspout.client.redis.script import BATCH, TOGETHER
 
 
 def connections(redis: Any) -> int:
@@ -268,6 +274,75 @@ def test_over_a_unix_socket_and_with_a_password() -> None:
             push_stat("x", 1, strict=True)
             asyncio.run(push_stat_async("x", 1, strict=True))
             assert fetch_stats("x").count == 2
+
+
+# unanswered
+
+
+@contextmanager
+def halted(server: RedisServer) -> Iterator[None]:
+    """What Redis is sent meanwhile it does later, when nobody waits for it any more."""
+    assert server._process is not None
+    server._process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server._process.send_signal(signal.SIGCONT)
+
+
+def test_what_was_handled_at_the_time_does_not_say_what_befell_redis(redis: Any, redis_server: RedisServer) -> None:
+    async def save(stat: Stats) -> None:
+        try:
+            raise FileNotFoundError("of the application")
+        except FileNotFoundError:
+            await stat.save_stats_async()
+
+    with settings(redis_server.url, timeout=0.2):
+        push_stat("x", 1, strict=True)
+        stat, of_tasks = Stats(), Stats()
+        stat("x", 1)
+        of_tasks("of tasks", 1)
+        with halted(redis_server):
+            try:
+                raise FileNotFoundError("of the application")
+            except FileNotFoundError:
+                stat.save_stats()
+            asyncio.run(save(of_tasks))
+        assert lost() == {"unanswered": 2}
+        for one in (stat, of_tasks):
+            one.save_stats()
+        assert (fetch_stats("x").count, lost()) == (2, {"unanswered": 2}), "it was stored, and is not sent again"
+
+
+class Leaving(library.Redis):
+    """A Redis that is gone when a second part is to be written."""
+
+    server: RedisServer
+    parts = 0
+
+    def pipeline(self, *arguments: Any, **named: Any) -> Any:
+        self.parts += 1
+        if self.parts == 2:
+            self.server.stop()
+        return super().pipeline(*arguments, **named)
+
+
+def test_what_was_stored_before_redis_went_is_not_written_again() -> None:
+    with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server, settings(server.url):
+        client = Leaving(port=server.port, retry=Retry(NoBackoff(), 0))
+        client.server = server
+        sync_redis.attach(client)
+        push_stat("y", 1, strict=True)  # it knows the script
+        stat = Stats(strict=True)
+        for n in range(2 * TOGETHER * BATCH):
+            stat("x", n)
+        with pytest.raises(library.ConnectionError):
+            stat.save_stats()
+        assert (client.parts, lost()) == (2, {"unanswered": TOGETHER * BATCH})
+        server.start()
+        stat.save_stats()
+        assert fetch_stats("x").count == TOGETHER * BATCH
+        client.close()
 
 
 # refused

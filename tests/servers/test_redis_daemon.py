@@ -302,6 +302,30 @@ def test_a_reload_and_a_restart_behind_it_go_on_where_it_was(
         assert [line["value"] for line in reported(daemon, "x")] == [3]
 
 
+def test_a_label_that_is_new_since_the_daemon_ended_is_told_from_its_beginning(
+    redis: Any, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    spool = f"--spool.dir={tmp_path / 'spool'}"
+    common = (*COMMON, f"--listen.redis={redis_server.url}", "--listen.redis-interval=0.2", spool)
+    record(1)
+    with Daemon(*common) as daemon:
+        has_looked(daemon)
+        assert daemon.terminate() == 0
+    with Stats(strict=True) as stat:
+        stat("new", 2)
+    with Daemon(*common, "--listen.redis-match=n*") as daemon:
+        has_looked(daemon)
+        assert daemon.terminate() == 0
+        assert not reported(daemon, "new"), "other labels have their first look"
+    with Stats(strict=True) as stat:
+        stat("newer", 3)
+    with Daemon(*common, "--listen.redis-match=n*") as daemon:
+        daemon.eventually(lambda: len(reported(daemon, "newer")) == 1)
+        assert daemon.terminate() == 0
+        assert not reported(daemon, "x")
+        assert not reported(daemon, "new")
+
+
 def test_over_tls_and_with_a_password_in_both_directions(tmp_path: Path) -> None:
     authority, port = Authority(tmp_path / "authority"), free_port()
     (tmp_path / "password").write_text("pa55-word")

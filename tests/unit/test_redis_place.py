@@ -88,6 +88,30 @@ def test_nothing_counts_as_told_before_it_is_safe(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("removed", [False, True])
+def test_where_all_places_are_written_what_was_told_meanwhile_is_waited_for_too(tmp_path: Path, removed: bool) -> None:
+    async def main() -> None:
+        one, sink = keeper(tmp_path, lambda: {"x": b"2"}), Slow()
+        if removed:
+            await noted(tmp_path, {"x": b"1"})
+            await one.load(HERE)
+            remove(tmp_path)
+        one.gave()
+        one.note(HERE, {"x": b"1"})
+        saving = asyncio.create_task(one.save(sink))
+        await asyncio.sleep(0)
+        one.gave()
+        sink.safe.set()
+        sink.safe = asyncio.Event()
+        await asyncio.sleep(0.1)
+        assert not (tmp_path / FILE).exists(), "the second record is not safe"
+        sink.safe.set()
+        await saving
+        assert await keeper(tmp_path).load(HERE) == (True, {"x": b"2"})
+
+    asyncio.run(main())
+
+
 def test_what_was_not_safe_when_it_was_broken_off_is_saved_by_the_next_one(tmp_path: Path) -> None:
     async def main() -> None:
         one = keeper(tmp_path, lambda: {"x": b"1"})

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from time import monotonic
+from typing import TypeAlias
 
 from statspout.client.losses import Kind, Losses
 from statspout.client.redis.records import Plain
 from statspout.client.redis.redis import Cancelled, Gate, async_redis, sync_redis
 from statspout.client.redis.script import Call, calls, is_answer, write, write_async
 from statspout.client.redis.settings import config
+
+Back: TypeAlias = "Callable[[Sequence[Plain]], None]"
 
 losses = Losses("redis")
 
@@ -29,75 +33,83 @@ def lose(kind: Kind, records: int, why: object) -> None:
     losses.tell()
 
 
-def save(records: Sequence[Plain], namespace: str | None = None, *, strict: bool = False, keep: bool = False) -> bool:
+def save(
+    records: Sequence[Plain], namespace: str | None = None, *, strict: bool = False, back: Back | None = None
+) -> None:
     """Send them, in as few round trips as it takes.
 
-    With ``strict`` what was wrong is raised, whether Redis was away before or not. With ``keep`` False comes back for
-    records that certainly are not stored, and are not counted as lost: they may be sent again.
+    With ``strict`` what was wrong is raised, whether Redis was away before or not. ``back`` is handed records that
+    certainly are not stored, and are not counted as lost: they may be sent again.
     """
     gate = sync_redis.gate
     if gate.shut() and not strict:
-        return _away(records, keep, gate)
-    began, todo = monotonic(), _calls(records, namespace)
+        _away(records, back, gate.why)
+        return
+    before, began, todo = sys.exception(), monotonic(), _calls(records, namespace)
     try:
         with sync_redis.kept() as (_, writer):
             answers = write(writer, todo)
     except Exception as error:  # noqa: BLE001 - of the client, whichever it is; the application is not to fail over it
-        return _failed(error, began, records, strict, keep, gate)
-    return _answered(answers, todo, strict, gate, began)
+        gate.failed(began, error)
+        _failed(records, error, _not_sent(error, before), strict, back)
+    else:
+        _answered(answers, todo, strict, gate, began)
 
 
 async def save_async(
-    records: Sequence[Plain], namespace: str | None = None, *, strict: bool = False, keep: bool = False
-) -> bool:
+    records: Sequence[Plain], namespace: str | None = None, *, strict: bool = False, back: Back | None = None
+) -> None:
     """The same, for tasks."""
     asked = Cancelled()
     try:
-        return await _save_async(records, namespace, strict, keep)
+        await _save_async(records, namespace, strict, back)
     finally:
         asked.check()
 
 
-async def _save_async(records: Sequence[Plain], namespace: str | None, strict: bool, keep: bool) -> bool:
+async def _save_async(records: Sequence[Plain], namespace: str | None, strict: bool, back: Back | None) -> None:
     gate = async_redis.gate
     if gate.shut() and not strict:
-        return _away(records, keep, gate)
-    began, todo = monotonic(), _calls(records, namespace)
+        _away(records, back, gate.why)
+        return
+    before, began, todo = sys.exception(), monotonic(), _calls(records, namespace)
     try:
         async with async_redis.kept() as (_, writer):
             answers = await write_async(writer, todo)
     except Exception as error:  # noqa: BLE001 - as above
-        return _failed(error, began, records, strict, keep, gate)
+        gate.failed(began, error)
+        _failed(records, error, _not_sent(error, before), strict, back)
     except BaseException as error:  # the task was cancelled: that is the application's, and goes on
         lose("unanswered", len(records), error)
         raise
-    return _answered(answers, todo, strict, gate, began)
+    else:
+        _answered(answers, todo, strict, gate, began)
 
 
 def _calls(records: Sequence[Plain], namespace: str | None) -> list[Call]:
     return list(calls(records, config.space(namespace), config.history_size, context=config.context_size))
 
 
-def _away(records: Sequence[Plain], keep: bool, gate: Gate) -> bool:
-    if not keep:
-        lose("away", len(records), gate.why)
-    return not keep
+def _away(records: Sequence[Plain], back: Back | None, why: Exception | None) -> None:
+    if back is None:
+        lose("away", len(records), why)
+    else:
+        back(records)
 
 
-def _failed(error: Exception, began: float, records: Sequence[Plain], strict: bool, keep: bool, gate: Gate) -> bool:
+def _failed(records: Sequence[Plain], error: Exception, unsent: bool, strict: bool, back: Back | None) -> None:
     """Redis was not to be reached, or broke off: of the records, any may be stored then."""
-    gate.failed(began, error)
+    if unsent and (back is not None or not strict):
+        _away(records, back, error)
     if strict:
         raise error
-    if not_sent(error):
-        return _away(records, keep, gate)
-    lose("unanswered", len(records), error)
-    return True
+    if not unsent:
+        lose("unanswered", len(records), error)
 
 
 def _answered(
     answers: Sequence[Exception | None], todo: Sequence[Call], strict: bool, gate: Gate, began: float
-) -> bool:
+) -> None:
     """Redis took them, or said of some that it would not, or of the last ones nothing."""
     gate.worked()
     bad = [(error, call.records) for error, call in zip(answers, todo, strict=True) if error is not None]
@@ -109,12 +121,14 @@ def _answered(
             lose("unanswered", count, error)
     if bad and strict:
         raise bad[0][0]
-    return True
 
 
-def not_sent(error: BaseException | None) -> bool:
-    """Whether it failed before Redis did anything: no library, a wrong address, nobody there, or nobody let in."""
-    while error is not None:
+def _not_sent(error: BaseException | None, before: BaseException | None) -> bool:
+    """Whether it failed before Redis did anything: no library, a wrong address, nobody there, or nobody let in.
+
+    ``before`` is what the application was handling, which is behind all that is raised meanwhile, and says nothing.
+    """
+    while error is not None and error is not before:
         if isinstance(error, _UNSENT) or type(error).__name__ in _REFUSED:
             return True
         error = error.__cause__ or error.__context__

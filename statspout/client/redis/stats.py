@@ -7,7 +7,7 @@ import sys
 import traceback as tracebacks
 import weakref
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from time import time
 from types import TracebackType
@@ -156,29 +156,13 @@ class Stats:
     def _save(self, *, strict: bool | None = None, keep: bool = False) -> None:
         strict = self._strict if strict is None else strict
         if records := self._taken():
-            try:
-                sent = saving.save(records, self._namespace, strict=strict, keep=keep)
-            except Exception as error:
-                self._failed(records, error)
-                raise
-            if not sent:
-                self._put_back(records)
+            saving.save(records, self._namespace, strict=strict, back=self._put_back if keep or strict else None)
 
     async def _save_async(self, *, strict: bool | None = None, keep: bool = False) -> None:
         strict = self._strict if strict is None else strict
         if records := self._taken():
-            try:
-                sent = await saving.save_async(records, self._namespace, strict=strict, keep=keep)
-            except Exception as error:
-                self._failed(records, error)
-                raise
-            if not sent:
-                self._put_back(records)
-
-    def _failed(self, records: list[Plain], error: Exception) -> None:
-        """The caller is told; what he may write again stays."""
-        if saving.not_sent(error):
-            self._put_back(records)
+            back = self._put_back if keep or strict else None
+            await saving.save_async(records, self._namespace, strict=strict, back=back)
 
     def _taken(self) -> list[Plain]:
         """What there is, taken away; of several threads each gets its own part."""
@@ -190,7 +174,8 @@ class Stats:
         except IndexError:
             return records
 
-    def _put_back(self, records: list[Plain]) -> None:
+    def _put_back(self, records: Sequence[Plain]) -> None:
+        """They are not stored: who writes again writes them, too."""
         self._records.extendleft(reversed(records))
         self._overflowed()
 

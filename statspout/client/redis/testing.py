@@ -28,12 +28,11 @@ def mock_stats(monkeypatch: pytest.MonkeyPatch) -> list[Plain]:
 
     written: list[Plain] = []
 
-    def save(records: Sequence[Plain], *_: object, **_named: object) -> bool:
+    def save(records: Sequence[Plain], *_: object, **_named: object) -> None:
         written.extend((at, label, value, context) for at, label, value, context in records)
-        return True
 
-    async def save_async(records: Sequence[Plain], *_: object, **_named: object) -> bool:
-        return save(records)
+    async def save_async(records: Sequence[Plain], *_: object, **_named: object) -> None:
+        save(records)
 
     monkeypatch.setattr(saving, "save", save)
     monkeypatch.setattr(saving, "save_async", save_async)

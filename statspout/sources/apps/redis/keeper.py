@@ -42,7 +42,7 @@ class Keeper:
         self._work: asyncio.Task[Any] | None = None
 
     async def load(self, about: About) -> tuple[bool, dict[str, bytes]]:
-        """The places that were saved for these labels, and whether all of them had been looked at."""
+        """The places that were saved, and whether all labels that are ``looked`` at had been."""
         try:
             found = await self._in_thread(self._file.load)
         except Exception as error:  # noqa: BLE001 - of the disk, or no thread more: without it, it begins anew
@@ -89,7 +89,7 @@ class Keeper:
         try:
             if gave:
                 await sink.kept(_PATIENCE)
-            await self._write(about, changed)
+            await self._write(sink, about, changed)
         except BaseException as error:
             self._gave |= gave
             if self._about.is_of(about):
@@ -110,12 +110,14 @@ class Keeper:
         with contextlib.suppress(OSError, RuntimeError):
             await self._in_thread(self._file.close)
 
-    async def _write(self, about: About, changed: Places) -> None:
+    async def _write(self, sink: Sink, about: About, changed: Places) -> None:
         if self._saved is not None and about.is_of(self._saved):
             with contextlib.suppress(FileNotFoundError):
                 await self._in_thread(lambda: self._file.save(about, changed, fresh=False))
                 return
         places = self.all_places()
+        if self._gave:  # while others were waited for
+            await sink.kept(_PATIENCE)
         await self._in_thread(lambda: self._file.save(about, places, fresh=True))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

@@ -106,13 +106,16 @@ class RedisSource(ApplicationSource):
     async def open(self) -> None:
         """Find out where it was."""
         if self._keeper is not None:
-            begun, places = await self._keeper.load(self._about)
+            begun, places = await self._keeper.load(self._about(self._looks))
             self._reader.counts.bad += self._reader.go_on(places, time.monotonic(), begun=begun)
 
     @property
-    def _about(self) -> About:
+    def _looks(self) -> str:
+        """Which labels a look is at."""
+        return f"{self._reader.most} {self._match}"
+
+    def _about(self, looked: str) -> About:
         """Whose places they are."""
-        looked = f"{self._reader.most} {self._match}" if self._reader.begun else ""
         return About(self._address.place, self._namespace, looked)
 
     async def run(self, sink: Sink) -> None:
@@ -228,7 +231,7 @@ class RedisSource(ApplicationSource):
     def _note(self) -> None:
         """What is given counts as told, as soon as it is safe."""
         if self._keeper is not None:
-            self._keeper.note(self._about, self._reader.changes())
+            self._keeper.note(self._about(self._looks if self._reader.begun else ""), self._reader.changes())
 
     def _worked(self) -> None:
         counts = self._reader.counts

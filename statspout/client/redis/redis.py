@@ -11,10 +11,11 @@ not end, until ``close``. Clients that were attached are used as they are, and n
 
 from __future__ import annotations
 
+import logging  # noqa: F401 - its lock is taken at a fork, by whoever loads redis-py too: see _Loading
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -31,6 +32,9 @@ PAUSE = 1.0
 """Seconds at least for which nothing is tried after Redis could not be reached."""
 
 LONGEST_PAUSE = 30.0
+
+_FORK = 10.0
+"""Seconds that a fork waits for redis-py at most: others take locks at a fork, too, and none is to keep the program."""
 
 _MISSING = "redis is not installed: pip install 'statspout[redis]'"
 
@@ -267,7 +271,11 @@ async def _closed(client: Any) -> None:
 
 
 class _Loading:
-    """Held while redis-py is loaded. A fork waits for it: an import that it breaks off can never end in the child."""
+    """Held while redis-py is loaded. A fork waits for it: an import that it breaks off can never end in the child.
+
+    What is to be done before a fork is done in the reverse order of its registration. Logging is loaded before this is
+    registered, so that nobody who forks has its lock, which an import needs, while he waits here.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -292,10 +300,11 @@ class _Loading:
             return redis
 
     def before_fork(self) -> None:
-        self._lock.acquire()
+        self._lock.acquire(timeout=_FORK)
 
     def in_parent(self) -> None:
-        self._lock.release()
+        with suppress(RuntimeError):  # it was not to be had
+            self._lock.release()
 
     def in_child(self) -> None:
         self._lock = threading.RLock()

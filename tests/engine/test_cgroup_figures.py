@@ -39,7 +39,7 @@ SAME = (
 def both(shared_engine: Engine) -> Iterator[tuple[Daemon, Daemon]]:
     """Both collectors over the same containers under load, after a window of ten seconds."""
     engine = shared_engine
-    engine.run("burner", BURN, nano_cpus=300_000_000)
+    engine.run("burner", BURN, nano_cpus=150_000_000)
     engine.run("second", BURN, nano_cpus=500_000_000)
     engine.run("filler", FILL, tmpfs={"/m": ""}, mem_limit="256m", pids_limit=50)
     engine.run("keeper", ["sh", "-c", "head -c 90m /dev/zero >/m/x; exec sleep 1000000"], tmpfs={"/m": ""})

@@ -469,28 +469,6 @@ def test_the_package_loads_redis_only_where_something_is_sent() -> None:
     }  # fmt: skip
 
 
-def test_a_fork_and_a_thread_that_loads_redis_py_do_not_wait_for_each_other() -> None:
-    code = """if True:
-        import os, sys, threading, time
-        from statspout.client.redis import push_stat, redis
-        redis._FORK = -1
-        import logging
-        began = threading.Event()
-        class Slow:
-            def find_spec(self, name, *_):
-                if name == 'redis':
-                    began.set()
-                    time.sleep(0.5)
-                    logging.getLogger('redis')
-        sys.meta_path.insert(0, Slow())
-        threading.Thread(target=push_stat, args=('x', 1), daemon=True).start()
-        began.wait()
-        if os.fork() == 0: os._exit(0)
-        os._exit(os.wait()[1])
-    """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
 def test_the_plugin_of_pytest_loads_next_to_nothing() -> None:
     code = "import sys, pytest; before = set(sys.modules); import statspout.client.redis.testing\n"
     assert set(run(code + "print(*set(sys.modules) - before)").split()) <= {

@@ -11,11 +11,11 @@ not end, until ``close``. Clients that were attached are used as they are, and n
 
 from __future__ import annotations
 
-import logging  # noqa: F401 - its lock is taken at a fork, by whoever loads redis-py too: see _Loading
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -32,9 +32,6 @@ PAUSE = 1.0
 """Seconds at least for which nothing is tried after Redis could not be reached."""
 
 LONGEST_PAUSE = 30.0
-
-_FORK = 10.0
-"""Seconds that a fork waits for redis-py at most: others take locks at a fork, too, and none is to keep the program."""
 
 _MISSING = "redis is not installed: pip install 'statspout[redis]'"
 
@@ -270,51 +267,24 @@ async def _closed(client: Any) -> None:
     await client.connection_pool.disconnect(inuse_connections=False)
 
 
-class _Loading:
-    """Held while redis-py is loaded. A fork waits for it: an import that it breaks off can never end in the child.
-
-    What is to be done before a fork is done in the reverse order of its registration. Logging is loaded before this is
-    registered, so that nobody who forks has its lock, which an import needs, while he waits here.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._done = False
-
-    def load(self) -> Any:
-        """The module ``redis`` with what is needed of it; ImportError that says how to get it."""
-        with self._lock:
-            try:
-                import redis.asyncio.retry
-                import redis.backoff
-                import redis.retry
-            except ImportError as error:
-                raise ImportError(_MISSING) from error
-            except Exception as error:  # at the end of the program, when no more threads may be
-                raise ImportError(f"redis cannot be loaded: {error}") from error
-            if not self._done:
-                # What a first connection would load: the text of its version, and names of hosts.
-                redis.Connection()  # type: ignore[no-untyped-call]  # the library's
-                "localhost".encode("idna")
-                self._done = True
-            return redis
-
-    def before_fork(self) -> None:
-        self._lock.acquire(timeout=_FORK)
-
-    def in_parent(self) -> None:
-        with suppress(RuntimeError):  # it was not to be had
-            self._lock.release()
-
-    def in_child(self) -> None:
-        self._lock = threading.RLock()
-
-
-_loading = _Loading()
-
-
+@cache
 def _library() -> Any:
-    return _loading.load()
+    """The module ``redis``, with all that is needed of it; ImportError that says how to get it.
+
+    Nothing is loaded after that: in a child that is forked in the middle of an import, Python can never end it.
+    """
+    try:
+        import redis.asyncio.retry
+        import redis.backoff
+        import redis.retry
+    except ImportError as error:
+        raise ImportError(_MISSING) from error
+    except Exception as error:  # at the end of the program, when no more threads may be
+        raise ImportError(f"redis cannot be loaded: {error}") from error
+    # What a first connection would load: the text of its version, and names of hosts.
+    redis.Connection()  # type: ignore[no-untyped-call]  # the library's
+    "localhost".encode("idna")
+    return redis
 
 
 def _options(url: str, retry: Any) -> dict[str, Any]:
@@ -333,5 +303,4 @@ sync_redis = SyncRedis()
 async_redis = AsyncRedis()
 """The connections of all tasks of this process."""
 
-os.register_at_fork(before=_loading.before_fork, after_in_parent=_loading.in_parent, after_in_child=_loading.in_child)
 os.register_at_fork(after_in_child=sync_redis._in_child)

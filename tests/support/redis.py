@@ -19,6 +19,7 @@ from support.servers import server, server_environment
 
 from statspout.client.redis import async_redis, config, sync_redis
 from statspout.client.redis.saving import losses
+from statspout.client.redis.stats import _in_child as forget
 
 HOW = "run scripts/setup-servers on Debian, or install redis-server"
 _START = 60.0
@@ -111,7 +112,8 @@ def settings(url: str, **others: Any) -> Iterator[None]:
 
 
 def unused() -> None:
-    """The client as it is at the beginning: nothing open, nothing lost."""
+    """The client as it is at the beginning: nothing open, nothing lost, nothing pending in what others left."""
+    forget()
     sync_redis.close()
     for connections in (sync_redis, async_redis):
         connections.detach()

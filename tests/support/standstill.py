@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-import time
 from collections.abc import Callable
+from time import monotonic, sleep  # now: a test may put a clock of its own in their place
 from typing import ParamSpec
 
 P = ParamSpec("P")
@@ -26,24 +26,24 @@ class _Clock:
     def __init__(self) -> None:
         self.lost = 0.0
         self._lock = threading.Lock()
-        self._due = time.monotonic() + _BEAT
+        self._due = monotonic() + _BEAT
         threading.Thread(target=self._beat, name="standstill", daemon=True).start()
 
     def now(self) -> float:
-        return time.monotonic() - self.lost_until_now()
+        return monotonic() - self.lost_until_now()
 
     def lost_until_now(self) -> float:
         with self._lock:
-            return self.lost + self._late(time.monotonic())
+            return self.lost + self._late(monotonic())
 
     def _late(self, now: float) -> float:
         return late if (late := now - self._due) > _USUAL else 0.0
 
     def _beat(self) -> None:
         while True:
-            time.sleep(max(0.0, self._due - time.monotonic()))
+            sleep(max(0.0, self._due - monotonic()))
             with self._lock:
-                now = time.monotonic()
+                now = monotonic()
                 self.lost += self._late(now)
                 self._due = now + _BEAT
 
